@@ -1,0 +1,64 @@
+"""What happens in a job, in order: Started, Tokens…, Finished, and then Receipted; or Failed at any point.
+
+A ``Failed`` after ``Finished`` means that the answer stands and only its receipt does not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from peernode.chat.errors import JobError
+from peernode.wire.countersignature import SignedCountersignature
+from peernode.wire.receipt import SignedReceipt
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Metered tokens; ``cached_tokens`` is the part of ``prompt_tokens`` that needed no new computation."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A provider (a peer id; empty inside the engine) took the job with this model."""
+
+    provider: str
+    model_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """New output. Text may lag behind the ids: half a character or a possible stop string is held back."""
+
+    text: str
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The answer is complete. ``reason`` is stop, length, or cancelled."""
+
+    reason: str
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Receipted:
+    """The receipt is checked, countersigned and durable on this node; the end of the stream."""
+
+    receipt: SignedReceipt
+    countersignature: SignedCountersignature
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The typed end of a stream that has no receipt."""
+
+    error: JobError
+
+
+JobEvent: TypeAlias = Started | Tokens | Finished | Receipted | Failed

@@ -1,0 +1,42 @@
+"""A job, and the one interface behind which it runs: here, on a peer, or on several one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from peernode.chat.events import JobEvent
+from peernode.chat.request import ChatRequest
+
+SEED_MASK = (1 << 63) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class ChatJob:
+    """One part of one request. ``model`` is the name the client asked for; ``seed`` a 63-bit integer.
+
+    ``first_token_s`` and ``total_s`` are the seconds allowed, from opening, to the first token and to the end.
+    ``continue_from`` holds output token ids that an earlier part already delivered.
+    """
+
+    request_id: str
+    model: str
+    request: ChatRequest
+    seed: int
+    part: int = 0
+    max_credits: int | None = None
+    first_token_s: float = 60.0
+    total_s: float = 600.0
+    continue_from: tuple[int, ...] = ()
+
+
+class JobRunner(Protocol):
+    """Whoever can run a job. ``open`` yields the job's events; leaving the context cancels what still runs.
+
+    A stream ends with exactly one ``Receipted`` or ``Failed`` and nothing after it (see ``peernode.chat.contract``).
+    Failures are events, never exceptions; only programming errors are raised.
+    """
+
+    def open(self, job: ChatJob) -> AbstractAsyncContextManager[AsyncIterator[JobEvent]]: ...
