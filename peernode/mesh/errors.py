@@ -1,0 +1,52 @@
+"""What can go wrong on the mesh, as typed errors with stable codes.
+
+Owns the classes; the modules that understand a failure raise them, and the surfaces turn them into answers.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from peernode.errors import PeernodeError
+
+
+class MeshError(PeernodeError):
+    """Root of every error raised by the mesh room."""
+
+    code: ClassVar[str] = "mesh_error"
+
+
+class UnsupportedLibp2p(MeshError):
+    """The installed libp2p is not the version that the hardening was written for."""
+
+    code: ClassVar[str] = "unsupported_libp2p"
+
+
+class ListenFailed(MeshError):
+    """None of the listen addresses could be bound."""
+
+    code: ClassVar[str] = "listen_failed"
+
+
+class DialFailed(MeshError):
+    """A peer could not be reached, or would not open the stream, in time."""
+
+    code: ClassVar[str] = "dial_failed"
+
+
+class StreamClosed(MeshError):
+    """The stream ended: a clean end and a reset look alike on the wire."""
+
+    code: ClassVar[str] = "stream_closed"
+
+
+class FrameTimeout(MeshError):
+    """No whole frame arrived, or could be sent, before the deadline."""
+
+    code: ClassVar[str] = "frame_timeout"
+
+
+class FrameTooLarge(MeshError):
+    """A frame was announced, or offered for sending, that is longer than the limit."""
+
+    code: ClassVar[str] = "frame_too_large"

@@ -1,0 +1,68 @@
+"""Mends for the defects of py-libp2p 0.8.1 that a node on the open network cannot live with.
+
+Owns one small module per defect, each with a ``mend()`` that replaces the faulty part. Leaves configuration (which
+transports, which limits) to ``peernode.mesh.host``. Written against private parts of exactly one version, hence the
+version check.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable
+from typing import Final
+
+from peernode.mesh.errors import UnsupportedLibp2p
+from peernode.mesh.hardening import (
+    dial_delay,
+    inbound_slots,
+    lingering_handlers,
+    quiet_logs,
+    remote_addresses,
+    service_tasks,
+    stream_handlers,
+    subscription_queue,
+    yamux_buffers,
+    yamux_credit,
+    yamux_keepalive,
+    yamux_opening,
+    yamux_writes,
+)
+
+SUPPORTED_VERSION: Final = "0.8.1"
+
+# Order matters once: the guard against exceptions must wrap the watch over lingering handlers.
+MENDS: Final[dict[str, Callable[[], None]]] = {
+    "quiet_logs": quiet_logs.mend,
+    "lingering_handlers": lingering_handlers.mend,
+    "stream_handlers": stream_handlers.mend,
+    "service_tasks": service_tasks.mend,
+    "inbound_slots": inbound_slots.mend,
+    "dial_delay": dial_delay.mend,
+    "remote_addresses": remote_addresses.mend,
+    "subscription_queue": subscription_queue.mend,
+    "yamux_writes": yamux_writes.mend,
+    "yamux_opening": yamux_opening.mend,
+    "yamux_credit": yamux_credit.mend,
+    "yamux_buffers": yamux_buffers.mend,
+    "yamux_keepalive": yamux_keepalive.mend,
+}
+
+_applied: set[str] = set()
+
+
+def apply() -> None:
+    """Mend the installed libp2p, once per process; later calls do nothing.
+
+    Raises ``UnsupportedLibp2p`` unless exactly version 0.8.1 is installed.
+    """
+    installed = importlib.metadata.version("libp2p")
+    if installed != SUPPORTED_VERSION:
+        raise UnsupportedLibp2p(
+            f"peernode needs libp2p {SUPPORTED_VERSION}.",
+            cause=f"libp2p {installed} is installed, and the hardening replaces private parts of {SUPPORTED_VERSION}.",
+            remedy=f"pip install libp2p=={SUPPORTED_VERSION}",
+        )
+    for name, mend in MENDS.items():
+        if name not in _applied:
+            mend()
+            _applied.add(name)

@@ -1,0 +1,125 @@
+"""The libp2p host: TCP, Noise and yamux only, mended, with limits, and run so that it can be started again.
+
+Owns how a host is built, closed and supervised. Leaves whom to dial to ``connections``, and pubsub to ``gossip``.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import structlog
+import trio
+from libp2p import new_host
+from libp2p.crypto.ed25519 import create_new_key_pair
+from libp2p.crypto.x25519 import create_new_key_pair as create_x25519_key_pair
+from libp2p.custom_types import TProtocol
+from libp2p.host.basic_host import BasicHost
+from libp2p.network.config import ConnectionConfig
+from libp2p.rcmgr import new_resource_manager
+from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
+from libp2p.security.noise.transport import Transport as NoiseTransport
+from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
+from libp2p.stream_muxer.yamux.yamux import Yamux
+from multiaddr import Multiaddr
+
+from peernode.mesh import hardening
+from peernode.mesh.errors import ListenFailed
+
+log = structlog.get_logger(__name__)
+
+MAX_CONNECTIONS = 300
+HANDSHAKE_DEADLINE_S = 5.0
+DIAL_DEADLINE_S = 5.0
+CLOSE_DEADLINE_S = 5.0
+RESTART_FIRST_S = 0.5
+RESTART_MAX_S = 30.0
+
+
+def build_host(seed: bytes, listen: Sequence[str]) -> BasicHost:
+    """Build a host for the ed25519 key with this 32-byte ``seed``; nothing runs or listens yet.
+
+    Raises ``UnsupportedLibp2p`` if another libp2p is installed than the hardening was written for.
+    """
+    hardening.apply()
+    key_pair = create_new_key_pair(seed)
+    return new_host(
+        key_pair=key_pair,
+        listen_addrs=[Multiaddr(address) for address in listen],
+        # The library's defaults would also accept plaintext, which proves no key.
+        sec_opt={NOISE: NoiseTransport(key_pair, noise_privkey=create_x25519_key_pair().private_key)},
+        muxer_opt={TProtocol(YAMUX): Yamux},
+        # Refusing peers because a large model fills the memory would take the node off the network.
+        resource_manager=new_resource_manager(
+            enable_memory_limits=False, enable_circuit_breaker=False, enable_graceful_degradation=False
+        ),
+        disable_identify_address_discovery=True,  # peers' word on our address is not proof of it
+        connection_config=ConnectionConfig(
+            max_connections=MAX_CONNECTIONS,
+            high_watermark=MAX_CONNECTIONS - 50,
+            low_watermark=0,  # no dialling behind our back: connections.py decides
+            min_connections=0,
+            dial_timeout=DIAL_DEADLINE_S,
+            inbound_upgrade_timeout=HANDSHAKE_DEADLINE_S,
+            outbound_upgrade_timeout=HANDSHAKE_DEADLINE_S,
+            enable_health_monitoring=False,  # hardening.yamux_keepalive notices silent peers, sooner and cheaper
+        ),
+    )
+
+
+@asynccontextmanager
+async def listening(host: BasicHost, listen: Sequence[str]) -> AsyncIterator[None]:
+    """Run ``host`` on the ``listen`` addresses, and close its sockets for certain on the way out.
+
+    Raises ``ListenFailed`` if no address could be bound.
+    """
+    addresses = [Multiaddr(address) for address in listen]
+    async with host.run(addresses):
+        try:
+            if addresses and not host.get_transport_addrs():
+                raise ListenFailed(
+                    "The mesh cannot listen.",
+                    cause="none of the addresses could be bound: " + ", ".join(listen),
+                    remedy="Choose a free port or an address of this machine, or stop the other program.",
+                )
+            yield
+        finally:
+            # Before leaving run(): otherwise the sockets stay open, and peers keep talking to a dead stream.
+            with trio.CancelScope(deadline=trio.current_time() + CLOSE_DEADLINE_S, shield=True):
+                await host.close()
+
+
+async def keep_running(
+    run_once: Callable[[trio.TaskStatus[None]], Awaitable[None]],
+    *,
+    rng: random.Random,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run ``run_once`` for ever; when it fails after it had started, start it again with growing pauses.
+
+    ``run_once`` reports its start through the task status it is given. A failure *before* the first start is raised:
+    then the configuration is at fault, and somebody is watching.
+    """
+    ever_started = False
+    pause = RESTART_FIRST_S
+
+    async def one_life() -> None:
+        nonlocal ever_started, pause
+        async with trio.open_nursery(strict_exception_groups=False) as nursery:
+            await nursery.start(run_once)
+            pause = RESTART_FIRST_S
+            if not ever_started:
+                ever_started = True
+                task_status.started()
+
+    while True:
+        try:
+            await one_life()
+            log.warning("host_ended", restart_in_s=pause)
+        except Exception as error:
+            if not ever_started:
+                raise
+            log.exception("host_failed", error=repr(error), restart_in_s=pause)
+        await trio.sleep(pause * rng.uniform(0.8, 1.2))
+        pause = min(pause * 2, RESTART_MAX_S)

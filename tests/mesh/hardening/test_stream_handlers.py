@@ -1,0 +1,36 @@
+"""A handler's exception costs its own stream and nothing else."""
+
+import trio
+
+FAULTY = "/peernode/test-faulty/1"
+
+
+async def test_a_handler_that_raises_leaves_host_and_connection_alive(start_host, dial, open_stream, echoes):
+    async def faulty(stream):
+        raise ValueError("a bug in a handler")
+
+    with trio.fail_after(20):
+        async with start_host({FAULTY: faulty}) as server, start_host() as client:
+            connection = await dial(client, server)
+            stream = await open_stream(client, server, FAULTY)
+            await stream.write(b"x")
+            assert await echoes(client, server)
+            assert not connection.is_closed
+
+
+async def test_a_peer_that_resets_under_a_reading_handler_does_not_wedge_the_connection(
+    start_host, dial, open_stream, echoes
+):
+    async def reads_for_ever(stream):
+        while True:
+            await stream.read(1024)
+
+    with trio.fail_after(20):
+        async with start_host({FAULTY: reads_for_ever}) as server, start_host() as client:
+            connection = await dial(client, server)
+            for _ in range(3):
+                stream = await open_stream(client, server, FAULTY)
+                await stream.write(b"x")
+                await stream.reset()
+            assert await echoes(client, server)
+            assert not connection.is_closed

@@ -1,0 +1,26 @@
+"""A silent peer is noticed within five seconds; a live one has a known round-trip time."""
+
+import pytest
+import trio
+
+
+@pytest.mark.real
+async def test_a_frozen_peer_is_noticed_within_five_seconds(start_host, dial, accepted):
+    async with start_host() as server, start_host() as client:
+        await dial(client, server)
+        connection = await accepted(server, client)
+
+        async def frozen(n=None):
+            await trio.sleep_forever()
+
+        client.get_network().connections[server.get_id()][0].muxed_conn.secured_conn.read = frozen
+        with trio.fail_after(5.5):
+            await connection.event_closed.wait()
+
+
+async def test_the_round_trip_time_is_known_soon(start_host, dial):
+    async with start_host() as server, start_host() as client:
+        connection = await dial(client, server)
+        with trio.fail_after(0.4):  # the library itself first waits half a second
+            while connection.rtt() == 0.0:
+                await trio.sleep(0.01)
