@@ -14,7 +14,7 @@ import msgpack
 
 from peernode.wire.errors import BadSchema, NotCanonical
 
-Value: TypeAlias = "None | bool | int | str | bytes | list[Value] | tuple[Value, ...]"
+Value: TypeAlias = "bool | int | str | bytes | list[Value] | tuple[Value, ...] | None"
 
 MAX_DEPTH = 8
 MAX_BYTES = 1 << 20

@@ -61,7 +61,7 @@ def public_key_of(peer_id: str) -> bytes:
         raise BadPeerId("This is not an ed25519 peer id.", cause="another key type or hash")
     if peer_id_of(raw[len(_PREFIX) :]) != peer_id:
         raise BadPeerId("This is not the canonical text of a peer id.")
-    return raw[len(_PREFIX) :]
+    return bytes(raw[len(_PREFIX) :])
 
 
 def verify(peer_id: str, message: bytes, signature: bytes) -> None:
