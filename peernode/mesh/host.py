@@ -6,8 +6,9 @@ Owns how a host is built, closed and supervised. Leaves whom to dial to ``connec
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 import structlog
 import trio
@@ -35,6 +36,18 @@ DIAL_DEADLINE_S = 5.0
 CLOSE_DEADLINE_S = 5.0
 RESTART_FIRST_S = 0.5
 RESTART_MAX_S = 30.0
+
+
+class StartSignal(Protocol):
+    """Trio's ``task_status``: called once, when the task has started."""
+
+    def started(self) -> None: ...
+
+
+class Startable(Protocol):
+    """An async function for ``nursery.start``."""
+
+    def __call__(self, *, task_status: StartSignal) -> Awaitable[None]: ...
 
 
 def build_host(seed: bytes, listen: Sequence[str]) -> BasicHost:
@@ -91,10 +104,7 @@ async def listening(host: BasicHost, listen: Sequence[str]) -> AsyncIterator[Non
 
 
 async def keep_running(
-    run_once: Callable[[trio.TaskStatus[None]], Awaitable[None]],
-    *,
-    rng: random.Random,
-    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    run_once: Startable, *, rng: random.Random, task_status: StartSignal = trio.TASK_STATUS_IGNORED
 ) -> None:
     """Run ``run_once`` for ever; when it fails after it had started, start it again with growing pauses.
 

@@ -1,7 +1,7 @@
 """libp2p 0.8.1: one failing task ends its whole service, and with it the process; peers can make tasks fail at will.
 
-A pubsub RPC that is not protobuf, a message with an unparsable key, or a raising validator is a remote kill. Mended in
-the service manager: one-shot tasks log and end alone, daemon tasks are restarted after a pause.
+A pubsub message with an unparsable key, or one on which a validator raises, is a remote kill. Mended in the service
+manager: one-shot tasks log and end alone, daemon tasks are restarted after a pause.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """libp2p 0.8.1: an exception that leaves a stream handler takes the connection or the whole process with it.
 
-A ``ValueError`` travels up through the swarm's nursery and ends the program; a ``StreamReset`` leaves the connection
-listed but deaf. Mended by guarding the one place where the host calls handlers: the exception is logged and only its
-stream is reset.
+A ``ValueError`` (or the ``DecodeError`` of a pubsub RPC that is not protobuf) travels up through the swarm's nursery
+and ends the program; a ``StreamReset`` leaves the connection listed but deaf. Mended by guarding the one place where
+the host calls handlers: the exception is logged and only its stream is reset.
 """
 
 from __future__ import annotations

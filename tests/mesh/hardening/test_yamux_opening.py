@@ -2,6 +2,8 @@
 
 import trio
 
+ALL_SLOTS = 256
+
 
 async def test_a_cancelled_opening_gives_its_slot_back(start_host, dial):
     with trio.fail_after(20):
@@ -9,9 +11,9 @@ async def test_a_cancelled_opening_gives_its_slot_back(start_host, dial):
             muxed = await dial(client, server)
             swarm_conn = client.get_network().connections[server.get_id()][0]
             with trio.fail_after(5):
-                while swarm_conn.get_streams():  # let identify finish
+                while muxed.stream_backlog_semaphore.value < ALL_SLOTS:  # let identify finish
                     await trio.sleep(0.02)
-            slots, streams = muxed.stream_backlog_semaphore.value, len(muxed.streams)
+            streams = len(muxed.streams)
 
             async def hold_the_line(task_status):
                 async with muxed._write_lock:
@@ -24,5 +26,5 @@ async def test_a_cancelled_opening_gives_its_slot_back(start_host, dial):
                     with trio.move_on_after(0.02) as scope:
                         await swarm_conn.new_stream()
                     assert scope.cancelled_caught
-            assert muxed.stream_backlog_semaphore.value == slots
-            assert len(muxed.streams) == streams
+            assert muxed.stream_backlog_semaphore.value == ALL_SLOTS
+            assert len(muxed.streams) <= streams
