@@ -1,7 +1,7 @@
 """What tokens cost: three integer prices, and the one rounding rule.
 
-Prices are micro-credits per million tokens. An amount is the sum over the three kinds of tokens, rounded up
-once, to whole micro-credits; so splitting a bill never makes it cheaper and zero tokens cost nothing.
+Prices are micro-credits per million tokens. An amount is the sum over the three kinds of tokens, rounded up once, to
+whole micro-credits, so splitting a bill never makes it cheaper; an answer of zero completion tokens costs nothing.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ class Prices:
 
     def amount(self, *, prompt_tokens: int, cached_tokens: int, completion_tokens: int) -> int:
         """Micro-credits for a job; ``cached_tokens`` is the part of ``prompt_tokens`` that was already computed."""
+        if completion_tokens == 0:
+            return 0
         total = (
             (prompt_tokens - cached_tokens) * self.prompt
             + cached_tokens * self.cached

@@ -1,0 +1,80 @@
+"""Which frame may come when in a job conversation: a state machine that both sides run, over frames sent and received.
+
+OFFERED → RUNNING (accept) → FINISHED → RECEIPTED → COUNTERSIGNED → ENDED (end)
+busy or error end it from where they may come; cancel may come until the receipt and changes nothing else.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import Literal
+
+from peernode.wire.errors import WireError
+from peernode.wire.job_frames import (
+    AcceptFrame,
+    BusyFrame,
+    CancelFrame,
+    CountersignFrame,
+    EndFrame,
+    ErrorFrame,
+    FinishedFrame,
+    JobFrame,
+    OfferFrame,
+    ReceiptFrame,
+    TokensFrame,
+)
+
+Speaker = Literal["coordinator", "provider"]
+
+
+class OutOfTurn(WireError):
+    """A frame that may not come in this state, or not from this side."""
+
+    code = "out_of_turn"
+
+
+class State(Enum):
+    START = auto()
+    OFFERED = auto()
+    RUNNING = auto()
+    FINISHED = auto()
+    RECEIPTED = auto()
+    COUNTERSIGNED = auto()
+    ENDED = auto()
+
+
+_MOVES: dict[tuple[State, Speaker, type[JobFrame]], State] = {
+    (State.START, "coordinator", OfferFrame): State.OFFERED,
+    (State.OFFERED, "provider", AcceptFrame): State.RUNNING,
+    (State.OFFERED, "provider", BusyFrame): State.ENDED,
+    (State.RUNNING, "provider", TokensFrame): State.RUNNING,
+    (State.RUNNING, "provider", FinishedFrame): State.FINISHED,
+    (State.FINISHED, "provider", ReceiptFrame): State.RECEIPTED,
+    (State.RECEIPTED, "coordinator", CountersignFrame): State.COUNTERSIGNED,
+    (State.COUNTERSIGNED, "provider", EndFrame): State.ENDED,
+}
+# A cancel may cross the answer's end on the wire, so it is in turn anywhere before the conversation's end.
+_CANCELLABLE = frozenset({State.OFFERED, State.RUNNING, State.FINISHED, State.RECEIPTED})
+
+
+class Conversation:
+    """The state of one conversation. Call ``observe`` for every frame, sent or received, before acting on it."""
+
+    def __init__(self) -> None:
+        self.state = State.START
+        self.cancelled = False
+
+    def observe(self, speaker: Speaker, frame: JobFrame) -> None:
+        """Raises OutOfTurn and leaves the state as it was."""
+        if isinstance(frame, ErrorFrame) and self.state not in {State.START, State.ENDED}:
+            self.state = State.ENDED
+            return
+        if isinstance(frame, CancelFrame) and speaker == "coordinator" and self.state in _CANCELLABLE:
+            self.cancelled = True
+            return
+        after = _MOVES.get((self.state, speaker, type(frame)))
+        if after is None:
+            raise OutOfTurn(
+                "A job frame came out of turn.", cause=f"{type(frame).__name__} from the {speaker} in {self.state.name}"
+            )
+        self.state = after

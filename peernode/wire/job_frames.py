@@ -1,0 +1,164 @@
+"""Messages of one job conversation on the protocol ``/peernode/job/1``, as canonical lists [type, fields…].
+
+The mesh carries each as one length-prefixed frame. Every conversation ends with End, Error or (after Cancel) a receipt;
+a reset is never an ending, for py-libp2p shows it as a clean end of stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from peernode.wire import canonical
+from peernode.wire.canonical import Value
+from peernode.wire.errors import BadSchema
+from peernode.wire.fields import FieldReader, as_token_id
+
+PROTOCOL = "/peernode/job/1"
+MAX_FRAME_BYTES = 1 << 20
+MAX_TOKENS_PER_FRAME = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class OfferFrame:
+    """coordinator → provider: the signed offer."""
+
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptFrame:
+    """provider → coordinator: taken; tokens will follow. The provider's id of the model."""
+
+    model_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class BusyFrame:
+    """provider → coordinator: not now, and the load that says why."""
+
+    reason: str
+    free_slots: int
+    queued: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokensFrame:
+    """provider → coordinator: new output; text may lag behind the ids."""
+
+    ids: tuple[int, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedFrame:
+    """provider → coordinator: the answer is complete."""
+
+    reason: str
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptFrame:
+    """provider → coordinator: the signed receipt, already durable at the provider."""
+
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CountersignFrame:
+    """coordinator → provider: the signed countersignature, already durable at the coordinator."""
+
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EndFrame:
+    """provider → coordinator: the countersignature is durable; the conversation is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorFrame:
+    """Either way: the conversation is over, for this reason (a stable code and one sentence)."""
+
+    code: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelFrame:
+    """coordinator → provider: stop; a receipt for what was sent is still expected."""
+
+
+JobFrame: TypeAlias = (
+    OfferFrame
+    | AcceptFrame
+    | BusyFrame
+    | TokensFrame
+    | FinishedFrame
+    | ReceiptFrame
+    | CountersignFrame
+    | EndFrame
+    | ErrorFrame
+    | CancelFrame
+)
+
+
+def encode_frame(frame: JobFrame) -> bytes:
+    """The canonical bytes of one frame."""
+    fields: list[Value]
+    match frame:
+        case OfferFrame(raw):
+            fields = [1, raw]
+        case AcceptFrame(model_id):
+            fields = [2, model_id]
+        case BusyFrame(reason, free_slots, queued):
+            fields = [3, reason, free_slots, queued]
+        case TokensFrame(ids, text):
+            fields = [4, list(ids), text]
+        case FinishedFrame(reason, prompt_tokens, cached_tokens, completion_tokens):
+            fields = [5, reason, prompt_tokens, cached_tokens, completion_tokens]
+        case ReceiptFrame(raw):
+            fields = [6, raw]
+        case CountersignFrame(raw):
+            fields = [7, raw]
+        case EndFrame():
+            fields = [8]
+        case ErrorFrame(code, sentence):
+            fields = [9, code[:64], sentence[:512]]
+        case CancelFrame():
+            fields = [10]
+    return canonical.encode(fields)
+
+
+def decode_frame(raw: bytes) -> JobFrame:
+    """One frame from the wire. Raises NotCanonical or BadSchema."""
+    read = FieldReader("job frame", canonical.decode(raw, max_bytes=MAX_FRAME_BYTES))
+    kind = read.integer("type")
+    decoder = _DECODERS.get(kind)
+    if decoder is None:
+        raise BadSchema("A job frame of an unknown type arrived.", cause=f"type {kind}")
+    frame = decoder(read)
+    read.done()
+    return frame
+
+
+_DECODERS: dict[int, Callable[[FieldReader], JobFrame]] = {
+    1: lambda read: OfferFrame(read.octets("offer", most=MAX_FRAME_BYTES)),
+    2: lambda read: AcceptFrame(read.text("model_id", least=1)),
+    3: lambda read: BusyFrame(read.text("reason"), read.integer("free_slots"), read.integer("queued")),
+    4: lambda read: TokensFrame(
+        read.items("ids", as_token_id, most=MAX_TOKENS_PER_FRAME), read.text("text", most=MAX_FRAME_BYTES)
+    ),
+    5: lambda read: FinishedFrame(
+        read.text("reason", most=32), read.integer("prompt"), read.integer("cached"), read.integer("completion")
+    ),
+    6: lambda read: ReceiptFrame(read.octets("receipt", most=MAX_FRAME_BYTES)),
+    7: lambda read: CountersignFrame(read.octets("countersignature", most=MAX_FRAME_BYTES)),
+    8: lambda read: EndFrame(),
+    9: lambda read: ErrorFrame(read.text("code", most=64), read.text("sentence", most=512)),
+    10: lambda read: CancelFrame(),
+}
