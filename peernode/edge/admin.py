@@ -1,0 +1,62 @@
+"""The operator's app: what this node is and knows, and the public routes again, all behind one bearer token.
+
+Runs on a loopback port of its own, so that ``--no-http`` leaves the command line working. Anyone who can read the
+token's file (0600 in the node's home) is the operator.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, Response
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from peernode.edge.app import layered, routed_app
+from peernode.edge.errors import TokenRefused
+from peernode.edge.openai.routes import openai_router
+from peernode.edge.receipts import receipts_router
+from peernode.edge.services import AdminServices, EdgeServices
+
+
+def build_admin_app(services: EdgeServices, admin: AdminServices, token: str) -> ASGIApp:
+    """The admin app. ``token`` must be long and random; whoever holds it may use every route."""
+    if len(token) < 32:
+        raise ValueError("an admin token has at least 32 characters")
+    routers = [_admin_router(admin), openai_router(services), receipts_router(services)]
+    app = routed_app("peernode admin", routers, docs=False)
+    return layered(TokenGuard(app, token), services.new_request_id)
+
+
+class TokenGuard:
+    """ASGI wrapper that raises TokenRefused unless the request carries ``Authorization: Bearer`` and the token."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app = app
+        self._expected = f"Bearer {token}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            offered = Headers(scope=scope).get("authorization", "").encode("latin-1", "replace")
+            if not hmac.compare_digest(offered, self._expected):
+                raise TokenRefused(
+                    "The admin API needs this node's token.", remedy="Read it from admin.json in the node's home."
+                )
+        await self._app(scope, receive, send)
+
+
+def _admin_router(admin: AdminServices) -> APIRouter:
+    router = APIRouter(prefix="/admin")
+
+    def serves(path: str, read: Callable[[], object]) -> None:
+        async def handler() -> Response:
+            return JSONResponse(read())
+
+        router.add_api_route(path, handler, methods=["GET"])
+
+    serves("/status", admin.status)
+    serves("/models", admin.models)
+    serves("/peers", admin.peers)
+    return router

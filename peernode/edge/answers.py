@@ -1,0 +1,84 @@
+"""The one place where an error becomes an HTTP answer: a table by class, and the body that all dialects share.
+
+The body carries what OpenAI's, OpenRouter's and our own clients look for: ``message``, ``type``, ``param``, ``code``
+(the status as an integer) and ``metadata.reason``, our stable code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.responses import Response
+
+from peernode.chat import errors as chat
+from peernode.edge import errors as edge
+from peernode.errors import PeernodeError
+
+RETRY_AFTER_S = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How one class of errors is answered."""
+
+    status: int
+    kind: str
+    retry: bool = False
+
+
+# The nearest class along the error's own line of descent decides.
+TABLE: Mapping[type[PeernodeError], Verdict] = {
+    chat.BadRequest: Verdict(400, "invalid_request_error"),
+    chat.UnknownModel: Verdict(404, "not_found_error"),
+    chat.NoProvider: Verdict(503, "overloaded_error", retry=True),
+    chat.ProviderBusy: Verdict(503, "overloaded_error", retry=True),
+    chat.ProviderFailed: Verdict(502, "provider_error"),
+    chat.ReceiptRefused: Verdict(502, "provider_error"),
+    chat.FirstTokenTimeout: Verdict(504, "timeout_error"),
+    chat.DeadlineExceeded: Verdict(504, "timeout_error"),
+    edge.BodyTooLarge: Verdict(413, "invalid_request_error"),
+    edge.SlowBody: Verdict(408, "timeout_error"),
+    edge.HostRefused: Verdict(403, "permission_error"),
+    edge.OriginRefused: Verdict(403, "permission_error"),
+    edge.TokenRefused: Verdict(401, "authentication_error"),
+    edge.NoSuchRoute: Verdict(404, "not_found_error"),
+    edge.MethodRefused: Verdict(405, "invalid_request_error"),
+    edge.UnknownReceipt: Verdict(404, "not_found_error"),
+    edge.ShuttingDown: Verdict(503, "overloaded_error", retry=True),
+    PeernodeError: Verdict(500, "server_error"),
+}
+
+
+def verdict_of(error: PeernodeError) -> Verdict:
+    """The row of the table that ``error`` falls under."""
+    return next(TABLE[kind] for kind in type(error).__mro__ if kind in TABLE)
+
+
+def error_object(error: PeernodeError) -> dict[str, Any]:
+    """What stands under ``error`` in an answer, or in the last chunk of a stream that broke."""
+    verdict = verdict_of(error)
+    metadata = {"reason": error.code, "cause": error.cause, "remedy": error.remedy}
+    return {
+        "message": error.sentence,
+        "type": verdict.kind,
+        "param": getattr(error, "param", None),
+        "code": verdict.status,
+        "metadata": {key: value for key, value in metadata.items() if value},
+    }
+
+
+def error_response(error: PeernodeError, request_id: str) -> Response:
+    """The complete answer for ``error``."""
+    verdict = verdict_of(error)
+    headers = {"Cache-Control": "no-store"}
+    if verdict.retry:
+        headers["Retry-After"] = str(RETRY_AFTER_S)
+    if isinstance(error, edge.MethodRefused):
+        headers["Allow"] = error.allow
+    if isinstance(error, edge.TokenRefused):
+        headers["WWW-Authenticate"] = "Bearer"
+    body = json.dumps({"error": error_object(error), "request_id": request_id})
+    return Response(body, verdict.status, headers, media_type="application/json")

@@ -1,0 +1,77 @@
+"""The public HTTP app: routes over the services, inside the layers that every request passes.
+
+Outside in: ``Boundary`` (name, last resort), ``Intake`` (the whole body), ``HostGuard`` (who may call), the routes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from peernode import __version__
+from peernode.chat.errors import BadRequest
+from peernode.edge.answers import error_response
+from peernode.edge.boundary import Boundary, request_id_of
+from peernode.edge.errors import EdgeError, MethodRefused, NoSuchRoute
+from peernode.edge.health import health_router
+from peernode.edge.hosts import HostGuard
+from peernode.edge.intake import Intake
+from peernode.edge.openai.routes import openai_router
+from peernode.edge.receipts import receipts_router
+from peernode.edge.services import EdgeServices
+from peernode.errors import PeernodeError
+
+
+def build_app(services: EdgeServices, *, hosts: Iterable[str] = ()) -> ASGIApp:
+    """The public app. ``hosts`` are Host names to answer to besides the loopback ones (the bind host)."""
+    app = routed_app("peernode", [openai_router(services), receipts_router(services), health_router(services)])
+    return layered(app, services.new_request_id, hosts)
+
+
+def layered(app: ASGIApp, new_request_id: Callable[[], str], hosts: Iterable[str] = ()) -> ASGIApp:
+    """``app`` inside the layers that every request passes."""
+    return Boundary(Intake(HostGuard(app, frozenset(hosts))), new_request_id)
+
+
+def routed_app(title: str, routers: Iterable[APIRouter], *, docs: bool = True) -> FastAPI:
+    """A FastAPI app whose every refusal has our error body."""
+    app = FastAPI(
+        title=title,
+        version=__version__,
+        docs_url="/docs" if docs else None,
+        redoc_url=None,
+        openapi_url="/openapi.json" if docs else None,
+        redirect_slashes=False,
+    )
+    for router in routers:
+        app.include_router(router)
+    app.add_exception_handler(PeernodeError, _answer)
+    app.add_exception_handler(HTTPException, _answer)
+    app.add_exception_handler(RequestValidationError, _answer)
+    return app
+
+
+async def _answer(request: Request, error: Exception) -> Response:
+    return error_response(_typed(request, error), request_id_of(request.scope))
+
+
+def _typed(request: Request, error: Exception) -> PeernodeError:
+    """The framework's own refusals, in our terms."""
+    if isinstance(error, PeernodeError):
+        return error
+    if isinstance(error, RequestValidationError):
+        return BadRequest("The request is not valid.", param=".".join(str(at) for at in error.errors()[0]["loc"]))
+    path = request.url.path[:200]
+    if isinstance(error, HTTPException) and error.status_code == 404:
+        return NoSuchRoute("There is nothing at this path.", cause=path, remedy="GET /docs lists the routes.")
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        allow = (error.headers or {}).get("Allow", "")
+        return MethodRefused("This path does not take this method.", allow=allow, cause=f"{request.method} {path}")
+    if isinstance(error, HTTPException) and error.status_code == 400:
+        return BadRequest("The request is not valid.", cause=str(error.detail)[:200])
+    return EdgeError("The node met an error of its own.", cause=type(error).__name__)

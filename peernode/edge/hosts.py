@@ -1,0 +1,67 @@
+"""Who may be spoken to by whom: the Host header must name this machine, and no foreign page may change anything.
+
+Defends a loopback server against DNS rebinding (a web page's own name that resolves to 127.0.0.1) and against
+cross-site requests. Tokens and keys are checked elsewhere.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from peernode.edge.bind import is_loopback
+from peernode.edge.errors import HostRefused, OriginRefused
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class HostGuard:
+    """ASGI wrapper that raises HostRefused or OriginRefused; ``hosts`` are allowed besides the loopback names."""
+
+    def __init__(self, app: ASGIApp, hosts: frozenset[str] = frozenset()) -> None:
+        self._app = app
+        self._hosts = frozenset(host.lower() for host in hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            self._check_host(headers)
+            if scope["method"] not in SAFE_METHODS:
+                _check_origin(headers)
+        await self._app(scope, receive, send)
+
+    def _check_host(self, headers: Headers) -> None:
+        named = headers.getlist("host")
+        host = hostname_of(named[0]) if len(named) == 1 else None
+        if host is None or not (is_loopback(host) or host in self._hosts):
+            raise HostRefused(
+                "This server does not answer to the name it was called by.",
+                cause=f"Host: {', '.join(named)[:100]}" if named else "no Host header",
+                remedy="Call it as 127.0.0.1 or localhost.",
+            )
+
+
+def hostname_of(authority: str) -> str | None:
+    """The lower-case host in ``host[:port]``, or None if that is not what it is."""
+    if not authority or any(char in authority for char in "/?#@\\ "):
+        return None
+    try:
+        parts = urlsplit(f"//{authority}")
+        _ = parts.port  # raises ValueError when it is not a number
+    except ValueError:
+        return None
+    return parts.hostname
+
+
+def _check_origin(headers: Headers) -> None:
+    """Browsers always send Origin with a cross-site POST; other clients send none and pass."""
+    for origin in headers.getlist("origin"):
+        scheme, _, authority = origin.partition("://")
+        if scheme not in {"http", "https"} or authority.lower() != headers["host"].lower():
+            raise OriginRefused(
+                "A page of another origin may not use this server.",
+                cause=f"Origin: {origin[:100]}",
+                remedy="Call it from a program, or from a page that this server itself serves.",
+            )

@@ -1,0 +1,63 @@
+"""What this version cannot do, said plainly: a request that relies on it is refused, never answered without it.
+
+Each entry names a parameter and the values that ask for nothing; any other value is refused by name.
+Keys that nobody here has heard of are ignored, as all the dialects do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from peernode.chat.errors import BadRequest
+
+Harmless = Callable[[object], bool]
+
+
+def _is(*values: object) -> Harmless:
+    # The type is compared too: in Python, True equals 1 and False equals 0.
+    return lambda found: any(found == value and isinstance(found, bool) == isinstance(value, bool) for value in values)
+
+
+def _empty(found: object) -> bool:
+    return found in ([], {})
+
+
+def _text_format(found: object) -> bool:
+    return isinstance(found, dict) and found.get("type") == "text"
+
+
+# parameter: (what it would be, values that change nothing). Null always changes nothing.
+UNSUPPORTED: Mapping[str, tuple[str, Harmless]] = {
+    "n": ("More than one choice", _is(1)),
+    "tools": ("Tool calling", _empty),
+    "tool_choice": ("Tool calling", _is("none", "auto")),
+    "functions": ("Function calling", _empty),
+    "function_call": ("Function calling", _is("none", "auto")),
+    "response_format": ("Structured output", _text_format),
+    "logprobs": ("Log probabilities", _is(False)),
+    "top_logprobs": ("Log probabilities", _is(0)),
+    "logit_bias": ("Biasing tokens", _empty),
+    "frequency_penalty": ("The frequency penalty", _is(0, 0.0)),
+    "presence_penalty": ("The presence penalty", _is(0, 0.0)),
+    "repetition_penalty": ("The repetition penalty", _is(1, 1.0)),
+    "repeat_penalty": ("The repetition penalty", _is(1, 1.0)),
+    "top_k": ("Top-k sampling", _is(0, -1)),
+    "min_p": ("Min-p sampling", _is(0, 0.0)),
+    "modalities": ("Output other than text", _is(["text"])),
+    "audio": ("Output other than text", _is()),
+    "prediction": ("Predicted output", _is()),
+    "web_search_options": ("Web search", _is()),
+}
+
+
+def refuse_unsupported(body: Mapping[str, Any]) -> None:
+    """Raises BadRequest naming the first parameter that asks for what this version cannot do."""
+    for param, (what, harmless) in UNSUPPORTED.items():
+        found = body.get(param)
+        if found is not None and not harmless(found):
+            raise BadRequest(
+                f"{what} is not part of this version.",
+                param=param,
+                remedy=f"Leave {param} out; it is refused rather than ignored.",
+            )

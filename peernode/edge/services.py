@@ -1,0 +1,106 @@
+"""What the edge is built on: protocols that the node's composition fills with real parts, tests with scripted ones.
+
+Owns the shapes that cross from the node into HTTP; leaves every decision (routing, money, leases) to whoever
+stands behind them.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ulid import ULID
+
+from peernode.chat.job import SEED_MASK, JobRunner
+from peernode.wire.prices import Prices
+
+if TYPE_CHECKING:  # the ledger's records are read here, never its SQL
+    from peernode.ledger import ReceiptRecord
+
+REQUEST_PREFIX = "req_"
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogModel:
+    """One model name that some live node serves. Prices are the lowest offered now; times are Unix seconds."""
+
+    id: str
+    digests: tuple[bytes, ...]
+    quantizations: tuple[str, ...]
+    context_length: int
+    parameters: int
+    architecture: str
+    nodes_available: int
+    prices: Prices
+    owned_by: str = "peernode"
+    first_seen_s: int = 0
+
+
+class Catalog(Protocol):
+    """The models a client may ask for now."""
+
+    def models(self) -> Sequence[CatalogModel]: ...
+
+    def find(self, model_id: str) -> CatalogModel | None: ...
+
+
+class ReceiptLookup(Protocol):
+    """Every recorded part of one request, in order of part; empty when the request is not known here."""
+
+    async def find(self, request_id: str) -> Sequence[ReceiptRecord]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether this node can take a job now, and if not, why."""
+
+    ready: bool
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JobLimits:
+    """Seconds allowed from the arrival of a request to its first token, and to its end."""
+
+    first_token_s: float = 60.0
+    total_s: float = 600.0
+
+
+def fresh_request_id() -> str:
+    """``req_`` and a new ULID; other ids of the same request are the same ULID behind another prefix."""
+    return f"{REQUEST_PREFIX}{ULID()}"
+
+
+def fresh_seed() -> int:
+    """63 unpredictable bits: a provider must not be able to guess the seed before the offer."""
+    return secrets.randbits(64) & SEED_MASK
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeServices:
+    """Everything the public routes need."""
+
+    runner: JobRunner
+    catalog: Catalog
+    receipts: ReceiptLookup
+    ready: Callable[[], Readiness]
+    new_request_id: Callable[[], str] = fresh_request_id
+    new_seed: Callable[[], int] = fresh_seed
+    clock: Callable[[], float] = time.time
+    limits: JobLimits = field(default_factory=JobLimits)
+
+
+class AdminServices(Protocol):
+    """What the operator's own tools may ask a running node. Everything returned is JSON as it stands.
+
+    ``status`` holds at least peer_id, addresses, http, models, peers and version.
+    """
+
+    def status(self) -> Mapping[str, Any]: ...
+
+    def models(self) -> Sequence[Mapping[str, Any]]: ...
+
+    def peers(self) -> Sequence[Mapping[str, Any]]: ...

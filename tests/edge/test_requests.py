@@ -1,0 +1,185 @@
+"""What is refused, with which parameter named; and that no body whatever is answered with a 500."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from peernode.chat.errors import BadRequest, ContextTooLong
+from peernode.chat.request import ChatRequest, Message
+from peernode.edge.openai.chat_request import read_chat_call
+from peernode.wire import canonical
+
+USER = {"role": "user", "content": "hi"}
+
+
+def read(**changes):
+    return read_chat_call(json.dumps({"model": "m", "messages": [USER], **changes}).encode())
+
+
+def refused(**changes):
+    with pytest.raises(BadRequest) as found:
+        read(**changes)
+    return found.value.param
+
+
+@pytest.mark.parametrize(
+    ("changes", "param"),
+    [
+        ({"model": None}, "model"),
+        ({"model": ""}, "model"),
+        ({"model": 5}, "model"),
+        ({"model": "x" * 300}, "model"),
+        ({"messages": None}, "messages"),
+        ({"messages": {}}, "messages"),
+        ({"messages": []}, "messages"),
+        ({"messages": [USER] * 3000}, "messages"),
+        ({"messages": ["hi"]}, "messages[0]"),
+        ({"messages": [{"role": "king", "content": "x"}]}, "messages[0].role"),
+        ({"messages": [{"role": ["user"], "content": "x"}]}, "messages[0].role"),
+        ({"messages": [{"role": "user"}]}, "messages[0].content"),
+        ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content"),
+        ({"messages": [{**USER, "name": 5}]}, "messages[0].name"),
+        ({"messages": [USER, {"role": "tool", "content": "x", "tool_call_id": "1"}]}, "messages[1]"),
+        ({"messages": [{"role": "assistant", "content": None, "tool_calls": [{}]}]}, "messages[0]"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages[0].content[0]"),
+        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages[0].content[0].text"),
+        ({"messages": [{"role": "user", "content": "\ud800"}]}, "messages[0].content"),
+        ({"temperature": 2.1}, "temperature"),
+        ({"temperature": -0.1}, "temperature"),
+        ({"temperature": "hot"}, "temperature"),
+        ({"temperature": True}, "temperature"),
+        ({"temperature": 10**400}, "temperature"),
+        ({"top_p": 1.1}, "top_p"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": 1.5}, "max_tokens"),
+        ({"max_tokens": True}, "max_tokens"),
+        ({"max_tokens": 1 << 40}, "max_tokens"),
+        ({"max_completion_tokens": -1}, "max_completion_tokens"),
+        ({"max_tokens": 1, "max_completion_tokens": 2}, "max_tokens"),
+        ({"stop": ["a", "b", "c", "d", "e"]}, "stop"),
+        ({"stop": [""]}, "stop[0]"),
+        ({"stop": 5}, "stop"),
+        ({"stop": ["x" * 2000]}, "stop[0]"),
+        ({"seed": 1 << 64}, "seed"),
+        ({"seed": 1.0}, "seed"),
+        ({"stream": "yes"}, "stream"),
+        ({"stream_options": []}, "stream_options"),
+        ({"stream_options": {"include_usage": 1}}, "stream_options.include_usage"),
+    ],
+)
+def test_a_bad_field_is_named(changes, param):
+    assert refused(**changes) == param
+
+
+@pytest.mark.parametrize(
+    ("param", "value"),
+    [
+        ("n", 2),
+        ("n", True),
+        ("tools", [{"type": "function"}]),
+        ("tool_choice", "required"),
+        ("functions", [{}]),
+        ("response_format", {"type": "json_object"}),
+        ("logprobs", True),
+        ("top_logprobs", 3),
+        ("logit_bias", {"5": 1}),
+        ("frequency_penalty", 0.5),
+        ("presence_penalty", -1),
+        ("top_k", 40),
+        ("modalities", ["text", "audio"]),
+        ("audio", {"voice": "x"}),
+    ],
+)
+def test_what_this_version_cannot_do_is_refused_not_dropped(param, value):
+    assert refused(**{param: value}) == param
+
+
+def test_what_asks_for_nothing_is_accepted():
+    read(
+        n=1, tools=[], tool_choice="auto", response_format={"type": "text"}, logprobs=False, logit_bias={},
+        frequency_penalty=0, presence_penalty=0.0, stop=None, temperature=None, max_tokens=None, stream=None,
+        user="me", metadata={"any": "thing"}, something_new=[1, 2],
+    )  # fmt: skip
+
+
+def test_parts_are_joined_and_an_assistant_may_be_silent():
+    call = read(
+        messages=[
+            {"role": "developer", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
+            {"role": "assistant", "content": None},
+            {"role": "user", "content": "", "name": "ann"},
+        ]
+    )
+    assert call.request.messages == (Message("developer", "ab"), Message("assistant", ""), Message("user", "", "ann"))
+
+
+def test_both_names_of_the_limit_may_agree():
+    assert read(max_tokens=5, max_completion_tokens=5).request.max_tokens == 5
+
+
+def test_a_conversation_that_no_offer_can_carry_is_refused():
+    with pytest.raises(ContextTooLong):
+        read(messages=[{"role": "user", "content": "x" * 700_000}])
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'"text"',
+        b"\xff\xfe{}",
+        b"\xef\xbb\xbf{}",
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b'{"temperature": NaN, "model": "m"}',
+        b'{"temperature": -Infinity, "model": "m"}',
+        b'{"seed": ' + b"9" * 10_000 + b"}",
+        b'{"model": "\\ud800", "messages": [{"role": "user", "content": "x"}]}',
+    ],
+)
+async def test_bodies_that_are_no_requests_are_400(edge, raw):
+    answer = await edge.client.post("/v1/chat/completions", content=raw)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["type"] == "invalid_request_error"
+
+
+async def test_infinity_in_disguise_is_out_of_range(edge):
+    raw = b'{"model": "m", "messages": [{"role": "user", "content": "x"}], "temperature": 1e999}'
+    answer = await edge.client.post("/v1/chat/completions", content=raw)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "temperature")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None), max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
+    max_leaves=8,
+)
+KEYS = [
+    "model", "messages", "temperature", "top_p", "max_tokens", "max_completion_tokens", "stop", "seed", "stream",
+    "stream_options", "n", "tools", "tool_choice", "response_format", "logit_bias", "top_k", "modalities",
+]  # fmt: skip
+MESSAGE = st.fixed_dictionaries(
+    {}, optional={"role": st.sampled_from(["user", "assistant", "tool"]) | JSON, "content": JSON, "name": JSON}
+)
+NEARLY_RIGHT = st.fixed_dictionaries(
+    {"model": st.just("m") | JSON, "messages": st.lists(MESSAGE, max_size=3) | JSON},
+    optional={key: JSON for key in KEYS[2:]},
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(NEARLY_RIGHT | JSON | st.binary(max_size=40))
+def test_any_body_is_read_or_refused_by_type(body):
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    try:
+        call = read_chat_call(raw)
+    except BadRequest as err:
+        assert err.sentence
+    else:  # whatever we accept, a peer accepts too
+        assert ChatRequest.from_fields(canonical.decode(canonical.encode(call.request.to_fields()))) == call.request
