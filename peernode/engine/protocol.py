@@ -1,0 +1,201 @@
+"""What an engine and its worker say to each other: commands down, reports up, each a list that opens with its tag.
+
+Owns the messages and their order of fields. One ``Step`` carries the news of every sequence of one decode step.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import astuple, dataclass, fields
+from typing import Any, ClassVar, TypeAlias, TypeVar
+
+from peernode.engine.errors import WorkerProtocolBroken
+from peernode.engine.frames import Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """First command: load this model. ``kv_tokens`` 0 and ``threads`` 0 leave the choice to the worker."""
+
+    tag: ClassVar[str] = "load"
+    path: str
+    slots: int
+    context: int
+    kv_tokens: int
+    batch_tokens: int
+    threads: int
+    gpu_layers: int
+    queue_limit: int
+    default_max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Run a job. ``messages`` holds [role, content, name]; ``max_tokens`` 0 means none was asked for.
+
+    ``max_tokens`` bounds the whole answer, ``continue_from`` included.
+    """
+
+    tag: ClassVar[str] = "submit"
+    job: int
+    messages: list[list[str]]
+    max_tokens: int
+    stop: list[str]
+    temperature: float
+    top_p: float
+    seed: int
+    continue_from: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """End a job; it still gets its ``End``, unless it already had one."""
+
+    tag: ClassVar[str] = "cancel"
+    job: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How much of the model is loaded, 0…1."""
+
+    tag: ClassVar[str] = "progress"
+    fraction: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The model is loaded; ``notes`` are sentences about it that the operator should read."""
+
+    tag: ClassVar[str] = "ready"
+    architecture: str
+    parameters: int
+    quantization: str
+    context_length: int
+    kv_tokens: int
+    template_digest: bytes
+    sampler_version: str
+    threads: int
+    notes: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFailed:
+    tag: ClassVar[str] = "load_failed"
+    sentence: str
+    cause: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The job's prompt is tokenised and has a slot or a place in the queue."""
+
+    tag: ClassVar[str] = "accepted"
+    job: int
+    prompt_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The job never began. ``code`` is that of a ``JobError``."""
+
+    tag: ClassVar[str] = "refused"
+    job: int
+    code: str
+    sentence: str
+    cause: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What one sequence gained. ``end`` is empty, or stop, length, cancelled, or error (then ``cause`` says why)."""
+
+    job: int
+    text: str
+    ids: list[int]
+    end: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The news since the last report. ``number`` counts decode steps; an end reported here freed its slot after it."""
+
+    tag: ClassVar[str] = "step"
+    number: int
+    free_slots: int
+    queued: int
+    kv_used: int
+    decode_tps: float
+    prefill_tps: float
+    outputs: list[Output]
+
+
+Command: TypeAlias = Load | Submit | Cancel
+Report: TypeAlias = Progress | Ready | LoadFailed | Accepted | Refused | Step
+
+M = TypeVar("M")
+
+_COMMANDS: dict[str, type[Command]] = {kind.tag: kind for kind in (Load, Submit, Cancel)}
+_REPORTS: dict[str, type[Report]] = {kind.tag: kind for kind in (Progress, Ready, LoadFailed, Accepted, Refused, Step)}
+# Annotations are strings here, so the types that a field may have are looked up by their text.
+_FIELD_TYPES: dict[str, type] = {"str": str, "int": int, "float": float, "bytes": bytes}
+
+
+def to_frame(message: Command | Report) -> Frame:
+    if isinstance(message, Step):
+        # Once per decode step, so spelt out: dataclasses.astuple copies deeply and is slow.
+        return [
+            message.tag,
+            message.number,
+            message.free_slots,
+            message.queued,
+            message.kv_used,
+            message.decode_tps,
+            message.prefill_tps,
+            [
+                [o.job, o.text, o.ids, o.end, o.prompt_tokens, o.completion_tokens, o.cached_tokens, o.cause]
+                for o in message.outputs
+            ],
+        ]
+    return [message.tag, *astuple(message)]
+
+
+def command_from(frame: Frame) -> Command:
+    """Raises WorkerProtocolBroken."""
+    return _build(_kind_of(_COMMANDS, frame), frame[1:])
+
+
+def report_from(frame: Frame) -> Report:
+    """Raises WorkerProtocolBroken."""
+    kind = _kind_of(_REPORTS, frame)
+    if kind is Step and len(frame) == 8 and isinstance(frame[7], list):
+        return _build(Step, [*frame[1:7], [_build(Output, entry) for entry in frame[7]]])
+    return _build(kind, frame[1:])
+
+
+def _kind_of(kinds: dict[str, type[M]], frame: Frame) -> type[M]:
+    kind = kinds.get(frame[0]) if isinstance(frame[0], str) else None
+    if kind is None:
+        raise WorkerProtocolBroken("A frame is of an unknown kind.")
+    return kind
+
+
+def _build(kind: type[M], values: Any) -> M:  # noqa: ANN401 - whatever msgpack found
+    names = _fields_of(kind)  # type: ignore[arg-type]  # classes are hashable, whatever lru_cache's stub thinks
+    if not isinstance(values, list) or len(values) != len(names):
+        raise WorkerProtocolBroken(f"A {kind.__name__} has the wrong number of fields.")
+    for (name, allowed), value in zip(names, values, strict=True):
+        if not isinstance(value, allowed) or isinstance(value, bool):
+            raise WorkerProtocolBroken(f"The field '{name}' of a {kind.__name__} is of the wrong type.")
+    return kind(*values)
+
+
+@functools.cache
+def _fields_of(kind: type[Any]) -> tuple[tuple[str, type], ...]:
+    return tuple((field.name, _FIELD_TYPES.get(str(field.type), list)) for field in fields(kind))

@@ -1,0 +1,85 @@
+"""A llama.cpp context as the batcher's backend: one batch of numpy arrays, filled in place and decoded.
+
+Owns the arrays, which must outlive every decode, and the views on the logits. Python objects are made per sequence
+and step, never per token.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+import llama_cpp
+import numpy as np
+
+from peernode.engine.worker.sampler import Floats
+from peernode.engine.worker.sequence import TokenArray
+
+
+class DecodeContext:
+    """Implements ``batcher.Backend``. ``handle`` must have a unified memory and at least ``slots`` sequences."""
+
+    def __init__(self, handle: llama_cpp.llama_context_p, *, vocabulary: int, slots: int, batch_tokens: int) -> None:
+        self._handle = handle
+        self._memory = llama_cpp.llama_get_memory(handle)
+        self._shape = (slots, vocabulary)
+        self._logits_at = 0
+        self._logits: Floats = np.zeros((0, vocabulary), np.float32)
+        self._tokens = np.zeros(batch_tokens, np.int32)
+        self._positions = np.zeros(batch_tokens, np.int32)
+        self._sequence_counts = np.ones(batch_tokens, np.int32)
+        self._sequences = np.zeros(batch_tokens, np.int32)
+        self._wants = np.zeros(batch_tokens, np.int8)
+        self._counting = np.arange(batch_tokens, dtype=np.int32)
+        self._used = 0
+        self._batch = self._point_batch()
+
+    def begin(self) -> None:
+        self._used = 0
+
+    def add(self, tokens: TokenArray, position: int, slot: int, *, wants_logits: bool) -> None:
+        start, end = self._used, self._used + len(tokens)
+        self._tokens[start:end] = tokens
+        self._positions[start:end] = self._counting[: end - start] + position
+        self._sequences[start:end] = slot
+        self._wants[start:end] = 0
+        self._wants[end - 1] = wants_logits
+        self._used = end
+
+    def decode(self) -> int:
+        self._batch.n_tokens = self._used
+        failure: int = llama_cpp.llama_decode(self._handle, self._batch)
+        if not failure:
+            # A GPU works on after the call; waiting here keeps the measured time of a step honest.
+            llama_cpp.llama_synchronize(self._handle)
+            self._locate_logits()
+        return failure
+
+    def logits(self, row: int) -> Floats:
+        return self._logits[row]
+
+    def forget(self, slot: int) -> None:
+        llama_cpp.llama_memory_seq_rm(self._memory, slot, -1, -1)
+
+    def _locate_logits(self) -> None:
+        """llama.cpp moves its output buffer when it grows; the view is made anew only then."""
+        pointer = llama_cpp.llama_get_logits(self._handle)
+        address = ctypes.cast(pointer, ctypes.c_void_p).value or 0
+        if address and address != self._logits_at:
+            self._logits = np.ctypeslib.as_array(pointer, self._shape)
+            self._logits_at = address
+
+    def _point_batch(self) -> llama_cpp.llama_batch:
+        sequence = ctypes.POINTER(llama_cpp.llama_seq_id)
+        first = self._sequences.ctypes.data
+        # llama.cpp reads one pointer per token and expects the list to end with a null pointer.
+        self._sequence_pointers = (sequence * (len(self._sequences) + 1))(
+            *(ctypes.cast(first + 4 * at, sequence) for at in range(len(self._sequences)))
+        )
+        batch = llama_cpp.llama_batch()
+        batch.token = self._tokens.ctypes.data_as(ctypes.POINTER(llama_cpp.llama_token))
+        batch.embd = None
+        batch.pos = self._positions.ctypes.data_as(ctypes.POINTER(llama_cpp.llama_pos))
+        batch.n_seq_id = self._sequence_counts.ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
+        batch.seq_id = self._sequence_pointers
+        batch.logits = self._wants.ctypes.data_as(ctypes.POINTER(ctypes.c_int8))
+        return batch

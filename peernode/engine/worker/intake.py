@@ -1,0 +1,68 @@
+"""Makes a sequence of a submitted job, or says with a job error's code why it cannot be one.
+
+Owns the way from messages to prompt tokens and the limits on prompt and answer. Never logs what was said.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from peernode.chat.errors import BadRequest, ContextTooLong
+from peernode.engine.protocol import Submit
+from peernode.engine.worker.answer import Answer
+from peernode.engine.worker.model import LoadedModel
+from peernode.engine.worker.sampler import SamplerParameters
+from peernode.engine.worker.sequence import Sequence
+from peernode.engine.worker.template import TemplateFailed, TurnDict
+
+_TEMPLATE_ROLES = {"developer": "system"}
+
+
+class Intake:
+    """``admit`` raises a ``JobError``; the loop turns it into a refusal."""
+
+    def __init__(self, model: LoadedModel, *, default_max_tokens: int) -> None:
+        self._model = model
+        self._default_max_tokens = default_max_tokens
+
+    def admit(self, job: Submit) -> Sequence:
+        vocabulary = self._model.vocabulary
+        context = self._model.facts.context_length
+        turns = [self._turn(*message) for message in job.messages]
+        try:
+            rendered = self._model.template.render(turns)
+        except TemplateFailed as err:
+            raise BadRequest(err.sentence, param="messages", cause=err.cause) from err
+        earlier = job.continue_from
+        if any(not 0 <= token < vocabulary.size for token in earlier):
+            raise BadRequest("The answer to continue holds tokens that the model does not know.")
+        prompt = vocabulary.tokenise(rendered, most=context)
+        # One cell must remain for the answer's next token.
+        if prompt is None or len(prompt) + len(earlier) >= context:
+            found = "far more" if prompt is None else str(len(prompt) + len(earlier))
+            raise ContextTooLong(
+                "The prompt does not fit the model's context.",
+                param="messages",
+                cause=f"{found} tokens, the context holds {context} with the answer",
+                remedy="Shorten the conversation.",
+            )
+        if not len(prompt):
+            raise BadRequest("The messages make an empty prompt.", param="messages")
+        wanted = job.max_tokens or max(self._default_max_tokens, len(earlier) + 1)
+        answer = Answer(
+            vocabulary.pieces,
+            vocabulary.end_ids,
+            stops=job.stop,
+            limit=min(wanted, context - len(prompt)),
+            earlier=earlier,
+        )
+        if earlier:
+            prompt = np.concatenate([prompt, np.array(earlier, np.int32)])
+        return Sequence(job.job, prompt, answer, SamplerParameters(job.temperature, job.top_p, job.seed))
+
+    def _turn(self, role: str, content: str, name: str) -> TurnDict:
+        guard = self._model.vocabulary.guard
+        turn = {"role": _TEMPLATE_ROLES.get(role, role), "content": guard(content)}
+        if name:
+            turn["name"] = guard(name)
+        return turn

@@ -1,0 +1,132 @@
+"""Loads one GGUF for inference: weights, context, vocabulary and chat template, or a clear reason why not.
+
+Owns llama.cpp's model and context parameters. The handles live until the process ends; there is no unload, for the
+end of the process frees everything for certain.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import llama_cpp
+
+from peernode.engine.errors import ModelLoadFailed
+from peernode.engine.protocol import Load, Ready
+from peernode.engine.worker.context import DecodeContext
+from peernode.engine.worker.cores import physical_cores
+from peernode.engine.worker.native_log import NativeLog
+from peernode.engine.worker.sampler import SAMPLER_VERSION
+from peernode.engine.worker.template import CHATML, ChatTemplate, TemplateFailed
+from peernode.engine.worker.vocabulary import Vocabulary
+
+_FTYPE_PREFIXES = ("LLAMA_FTYPE_MOSTLY_", "LLAMA_FTYPE_ALL_")
+_QUANTIZATIONS: dict[int, str] = {
+    value: name.removeprefix(prefix)
+    for name, value in vars(llama_cpp).items()
+    for prefix in _FTYPE_PREFIXES
+    if name.startswith(prefix)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """What the loop needs of a model. ``kv_tokens`` cells are there, ``facts.context_length`` for one sequence."""
+
+    vocabulary: Vocabulary
+    template: ChatTemplate
+    context: DecodeContext
+    kv_tokens: int
+    facts: Ready
+
+
+def load_model(order: Load, log: NativeLog, on_progress: Callable[[float], bool]) -> LoadedModel:
+    """Raises ModelLoadFailed. ``on_progress`` returns False to give up."""
+    llama_cpp.llama_backend_init()
+    model = _load_weights(order, log, on_progress)
+    vocabulary = Vocabulary(llama_cpp.llama_model_get_vocab(model))
+    if vocabulary.size < 1 or not vocabulary.end_ids:
+        raise ModelLoadFailed("The model has no token that ends an answer.", remedy="Use a chat model.")
+    template, notes = _load_template(model, vocabulary)
+
+    trained = llama_cpp.llama_model_n_ctx_train(model)
+    wanted = min(order.context, trained)
+    kv_tokens = order.kv_tokens or max(wanted, order.slots * 1024)
+    context_length = min(wanted, kv_tokens)
+    threads = order.threads or physical_cores()
+    handle = _create_context(model, order, log, kv_tokens=kv_tokens, threads=threads)
+    facts = Ready(
+        architecture=_metadata(model, b"general.architecture"),
+        parameters=llama_cpp.llama_model_n_params(model),
+        quantization=_QUANTIZATIONS.get(llama_cpp.llama_model_ftype(model) & ~llama_cpp.LLAMA_FTYPE_GUESSED, "unknown"),
+        context_length=context_length,
+        kv_tokens=kv_tokens,
+        template_digest=template.digest,
+        sampler_version=SAMPLER_VERSION,
+        threads=threads,
+        notes=notes,
+    )
+    context = DecodeContext(handle, vocabulary=vocabulary.size, slots=order.slots, batch_tokens=order.batch_tokens)
+    return LoadedModel(vocabulary, template, context, kv_tokens, facts)
+
+
+def _load_weights(order: Load, log: NativeLog, on_progress: Callable[[float], bool]) -> llama_cpp.llama_model_p:
+    if not Path(order.path).is_file():
+        raise ModelLoadFailed("The model file does not exist.", remedy="Check the path in the configuration.")
+    parameters = llama_cpp.llama_model_default_params()
+    parameters.n_gpu_layers = order.gpu_layers if llama_cpp.llama_supports_gpu_offload() else 0
+    callback = llama_cpp.llama_progress_callback(lambda fraction, _: on_progress(fraction))
+    parameters.progress_callback = callback
+    model = llama_cpp.llama_model_load_from_file(order.path.encode(), parameters)
+    if not model:
+        raise ModelLoadFailed(
+            "The model file cannot be loaded.",
+            cause=log.last_error or "llama.cpp gave no reason",
+            remedy="Check that the file is a complete GGUF of a supported architecture and fits the memory.",
+        )
+    if llama_cpp.llama_model_has_encoder(model) or not llama_cpp.llama_model_has_decoder(model):
+        raise ModelLoadFailed("The model is not a decoder.", remedy="Use a chat model, not an encoder or embedder.")
+    return model
+
+
+def _create_context(
+    model: llama_cpp.llama_model_p, order: Load, log: NativeLog, *, kv_tokens: int, threads: int
+) -> llama_cpp.llama_context_p:
+    parameters = llama_cpp.llama_context_default_params()
+    parameters.n_ctx = kv_tokens
+    parameters.n_batch = parameters.n_ubatch = order.batch_tokens
+    parameters.n_seq_max = parameters.n_outputs_max = order.slots
+    # One buffer for all sequences: a reservation is all that separates them, and prefixes can be shared.
+    parameters.kv_unified = True
+    parameters.n_threads = parameters.n_threads_batch = threads
+    parameters.no_perf = True
+    context = llama_cpp.llama_init_from_model(model, parameters)
+    if not context:
+        raise ModelLoadFailed(
+            "There is no memory for the model's context.",
+            cause=log.last_error or f"{kv_tokens} tokens were asked for",
+            remedy="Lower context, slots or kv_tokens.",
+        )
+    return context
+
+
+def _load_template(model: llama_cpp.llama_model_p, vocabulary: Vocabulary) -> tuple[ChatTemplate, list[str]]:
+    raw: bytes | None = llama_cpp.llama_model_chat_template(model, None)
+    notes = [] if raw else ["The model has no chat template; ChatML is used instead."]
+    source = raw.decode("utf-8", "replace") if raw else CHATML
+    try:
+        return ChatTemplate(source, bos=vocabulary.bos_text, eos=vocabulary.eos_text), notes
+    except TemplateFailed as err:
+        raise ModelLoadFailed(
+            "The model's chat template is refused.",
+            cause=f"{err.sentence} {err.cause}".strip(),
+            remedy="Use a GGUF with a working chat template.",
+        ) from err
+
+
+def _metadata(model: llama_cpp.llama_model_p, key: bytes) -> str:
+    buffer = ctypes.create_string_buffer(256)
+    length = llama_cpp.llama_model_meta_val_str(model, key, buffer, len(buffer))
+    return buffer.value.decode("utf-8", "replace") if length > 0 else ""

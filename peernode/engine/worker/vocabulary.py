@@ -1,0 +1,90 @@
+"""A model's vocabulary: text to token ids, token ids to bytes, and which ids end an answer.
+
+Owns the rule that only the template may write control tokens: their text inside what people say is taken apart
+by ``guard`` before the template is rendered, and ``tokenise`` makes ordinary tokens of it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import secrets
+
+import llama_cpp
+import numpy as np
+
+from peernode.engine.worker.sequence import TokenArray
+
+_LONGEST_PIECE = 4096
+_CONTROL = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
+
+
+class Vocabulary:
+    """Reads everything it needs once; afterwards only ``tokenise`` calls into llama.cpp."""
+
+    def __init__(self, handle: llama_cpp.llama_vocab_p) -> None:
+        self._handle = handle
+        self.size: int = llama_cpp.llama_vocab_n_tokens(handle)
+        self.pieces = self._read_pieces()
+        self.longest_piece = max(map(len, self.pieces), default=1) or 1
+        self.end_ids = frozenset(i for i in range(self.size) if llama_cpp.llama_vocab_is_eog(handle, i))
+        self.bos_text = self._text(llama_cpp.llama_vocab_bos(handle))
+        self.eos_text = self._text(llama_cpp.llama_vocab_eos(handle))
+        self._bos = llama_cpp.llama_vocab_bos(handle) if llama_cpp.llama_vocab_get_add_bos(handle) else -1
+        self._control = self._control_pattern()
+        # Nobody outside this process can know it, so nobody can write it.
+        self._cut = f"\ue000{secrets.token_hex(8)}\ue001"
+
+    def guard(self, said: str) -> str:
+        """``said`` with every control token's text cut up; ``tokenise`` removes the cuts again."""
+        if self._control is None:
+            return said
+        return self._control.sub(lambda match: self._cut + self._cut.join(match[0]) + self._cut, said)
+
+    def tokenise(self, text: str, *, most: int) -> TokenArray | None:
+        """Ids of a rendered prompt; None when they are more than ``most``."""
+        pieces = [piece for piece in text.split(self._cut) if piece]
+        if sum(len(piece) for piece in pieces) > most * self.longest_piece:
+            return None
+        starts_with_bos = bool(self.bos_text) and text.startswith(self.bos_text)
+        parts = [np.array([self._bos], np.int32)] if self._bos >= 0 and not starts_with_bos else []
+        total = len(parts)
+        for piece in pieces:
+            ids = self._tokenise_piece(piece.encode("utf-8", "replace"))
+            total += len(ids)
+            if total > most:
+                return None
+            parts.append(ids)
+        return np.concatenate(parts) if parts else np.zeros(0, np.int32)
+
+    def _tokenise_piece(self, raw: bytes) -> TokenArray:
+        # A token covers at least one byte, but for the space that some vocabularies put in front.
+        ids = np.empty(len(raw) + 8, np.int32)
+        pointer = ids.ctypes.data_as(ctypes.POINTER(llama_cpp.llama_token))
+        count = llama_cpp.llama_tokenize(self._handle, raw, len(raw), pointer, len(ids), False, True)
+        if count < 0:
+            raise ArithmeticError(f"llama_tokenize needs room for {-count} tokens of {len(raw)} bytes")
+        return ids[:count]
+
+    def _read_pieces(self) -> list[bytes]:
+        buffer = ctypes.create_string_buffer(_LONGEST_PIECE)
+        pieces = []
+        for token in range(self.size):
+            length = llama_cpp.llama_token_to_piece(self._handle, token, buffer, _LONGEST_PIECE, 0, False)
+            pieces.append(buffer.raw[:length] if length > 0 else b"")
+        return pieces
+
+    def _text(self, token: int) -> str:
+        if token < 0:
+            return ""
+        raw: bytes = llama_cpp.llama_vocab_get_text(self._handle, token)
+        return raw.decode("utf-8", "replace")
+
+    def _control_pattern(self) -> re.Pattern[str] | None:
+        texts = {
+            self._text(token)
+            for token in range(self.size)
+            if llama_cpp.llama_vocab_get_attr(self._handle, token) & _CONTROL
+        }
+        written = sorted((re.escape(text) for text in texts if len(text) > 1), key=len, reverse=True)
+        return re.compile("|".join(written)) if written else None
