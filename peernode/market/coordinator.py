@@ -1,0 +1,156 @@
+"""The coordinator: one job stream made of others, tried in the router's order until one gives a first token.
+
+Before the first token a failure is silent and the next candidate is asked; after it the stream ends with a typed error.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+
+import structlog
+import trio
+
+from peernode.chat.errors import (
+    BadRequest,
+    FirstTokenTimeout,
+    JobError,
+    NoProvider,
+    ProviderBusy,
+    ProviderFailed,
+    UnknownModel,
+)
+from peernode.chat.events import Failed, Finished, JobEvent, Receipted, Started, Tokens
+from peernode.chat.job import ChatJob, JobRunner
+from peernode.market.billing import most_credits
+from peernode.market.candidates import Candidates
+from peernode.market.desk import Ordered
+from peernode.market.routing import Candidate, rank
+from peernode.market.streaming import Emit, produced
+from peernode.wire.identity import Identity
+from peernode.wire.offer import Offer
+from peernode.wire.prices import Prices
+
+log = structlog.get_logger(__name__)
+
+MAX_ATTEMPTS = 4
+
+
+class Coordinator:
+    """JobRunner over everybody who offers the model. ``runner_for`` makes the runner for one ordered candidate."""
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        network: str,
+        candidates: Candidates,
+        runner_for: Callable[[Candidate, Ordered], JobRunner],
+        rng: random.Random,
+    ) -> None:
+        self._identity = identity
+        self._network = network
+        self._candidates = candidates
+        self._runner_for = runner_for
+        self._rng = rng
+        self.draining = False
+        self.running = 0
+
+    def open(self, job: ChatJob) -> AbstractAsyncContextManager[AsyncIterator[JobEvent]]:
+        return produced(lambda emit: self._produce(job, emit))
+
+    async def _produce(self, job: ChatJob, emit: Emit) -> None:
+        self.running += 1
+        try:
+            with structlog.contextvars.bound_contextvars(request_id=job.request_id):
+                await self._route(job, emit)
+        finally:
+            self.running -= 1
+
+    async def _route(self, job: ChatJob, emit: Emit) -> None:
+        if self.draining:
+            await emit(Failed(NoProvider("This node is going away.", remedy="Ask another node.")))
+            return
+        candidates = self._candidates.for_model(job.model)
+        if not candidates:
+            await emit(Failed(self._nobody(job.model)))
+            return
+        began = trio.current_time()
+        attempts: list[tuple[Candidate, JobError]] = []
+        for candidate, _ in rank(candidates, self._rng)[:MAX_ATTEMPTS]:
+            left = job.first_token_s - (trio.current_time() - began)
+            if left <= 0:
+                break
+            error = await self._attempt(candidate, replace(job, first_token_s=left), emit)
+            if error is None:
+                return
+            attempts.append((candidate, error))
+            log.info("provider_passed_over", provider=candidate.peer, code=error.code, reason=str(error))
+        await emit(Failed(_verdict(attempts)))
+
+    def _nobody(self, model: str) -> JobError:
+        if self._candidates.ever_seen(model):
+            return NoProvider(f"Nobody offers the model {model!r} at the moment.", remedy="Try again in a while.")
+        return UnknownModel(f"The model {model!r} is not known here.", remedy="GET /v1/models lists those that are.")
+
+    async def _attempt(self, candidate: Candidate, job: ChatJob, emit: Emit) -> JobError | None:
+        """None when the stream was brought to its end; otherwise why the next candidate should be asked."""
+        runner = self._runner_for(candidate, self._order(candidate, job))
+        delivered = False
+        in_flight = self._candidates.in_flight
+        in_flight[candidate.peer] += 1
+        try:
+            async with runner.open(job) as events:
+                async for event in events:
+                    match event:
+                        case Started():
+                            pass  # said once this attempt delivers: until then another may have to start
+                        case Failed(error=error) if not delivered and not isinstance(error, BadRequest):
+                            return error
+                        case Failed() | Receipted():
+                            await emit(event)
+                            return None
+                        case Tokens() | Finished():
+                            if not delivered:
+                                delivered = True
+                                await emit(Started(candidate.peer, candidate.card.id))
+                            await emit(event)
+        finally:
+            in_flight[candidate.peer] -= 1
+        error = ProviderFailed("The provider's stream stopped without an end.")
+        if not delivered:
+            return error
+        await emit(Failed(error))
+        return None
+
+    def _order(self, candidate: Candidate, job: ChatJob) -> Ordered:
+        card = candidate.card
+        most = most_credits(card, job.request)
+        offer = Offer(
+            network=self._network,
+            request_id=job.request_id,
+            part=job.part,
+            coordinator=self._identity.peer_id,
+            provider=candidate.peer,
+            model_digest=card.digest,
+            request=job.request.to_fields(),
+            seed=job.seed,
+            max_credits=most if job.max_credits is None else min(most, job.max_credits),
+            prices=Prices(card.price_prompt, card.price_cached, card.price_completion),
+            deadline_ms=round(job.total_s * 1000),
+            continue_from=job.continue_from,
+        )
+        return Ordered(offer, job.request, card)
+
+
+def _verdict(attempts: list[tuple[Candidate, JobError]]) -> JobError:
+    """One error for all that was tried: out of time, failed, or only busy."""
+    causes = "; ".join(f"{candidate.peer}: {error}" for candidate, error in attempts)
+    errors = [error for _, error in attempts]
+    if any(isinstance(error, FirstTokenTimeout) for error in errors) or not errors:
+        return FirstTokenTimeout("No provider gave a first token in time.", cause=causes)
+    if all(isinstance(error, (ProviderBusy, NoProvider)) for error in errors):
+        return NoProvider("Every provider of this model is busy.", cause=causes, remedy="Try again in a while.")
+    return ProviderFailed("Every provider of this model failed.", cause=causes, remedy="Try again.")

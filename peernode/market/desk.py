@@ -1,0 +1,81 @@
+"""The coordinator's desk for receipts: check against the job, countersign, store; or refuse, and record that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+import trio
+
+from peernode.chat.errors import ReceiptRefused
+from peernode.chat.events import Failed, Receipted
+from peernode.chat.request import ChatRequest
+from peernode.ledger import ReceiptConflict, ReceiptStore, Refusal
+from peernode.market.billing import Delivered, check_receipt
+from peernode.wire.advert import ModelCard
+from peernode.wire.countersignature import Countersignature, SignedCountersignature, sign_countersignature
+from peernode.wire.errors import WireError
+from peernode.wire.identity import Identity
+from peernode.wire.offer import Offer
+from peernode.wire.receipt import SignedReceipt, open_receipt
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """What this coordinator ordered, and from which advert."""
+
+    offer: Offer
+    request: ChatRequest
+    card: ModelCard
+
+
+class ReceiptDesk:
+    """Takes in receipts in this node's name."""
+
+    def __init__(self, *, identity: Identity, store: ReceiptStore, clock_ms: Callable[[], int]) -> None:
+        self._identity = identity
+        self._store = store
+        self._clock_ms = clock_ms
+
+    async def take(self, raw: bytes, ordered: Ordered, got: Delivered) -> Receipted | Failed:
+        """Receipted once receipt and countersignature are durable here; Failed(ReceiptRefused), recorded, otherwise."""
+        digest: bytes | None = None
+        try:
+            signed = open_receipt(raw)
+            digest = signed.digest
+            check_receipt(signed.receipt, ordered.offer, ordered.request, ordered.card, got)
+            made = await trio.to_thread.run_sync(lambda: self._countersign(signed))
+        except WireError as err:
+            return await self._refuse(raw, digest, ordered, _as_refusal(err))
+        except ReceiptConflict as err:
+            return await self._refuse(raw, digest, ordered, ReceiptRefused(err.sentence))
+        except ReceiptRefused as err:
+            return await self._refuse(raw, digest, ordered, err)
+        return Receipted(signed, made)
+
+    def _countersign(self, signed: SignedReceipt) -> SignedCountersignature:
+        now_ms = self._clock_ms()
+        receipt = signed.receipt
+
+        def build(cumulative: int) -> SignedCountersignature:
+            body = Countersignature(
+                receipt.network, receipt.coordinator, receipt.provider, signed.digest, cumulative, now_ms
+            )
+            return sign_countersignature(body, self._identity)
+
+        return self._store.countersign(signed, build, now_ms=now_ms)
+
+    async def _refuse(self, raw: bytes, digest: bytes | None, ordered: Ordered, err: ReceiptRefused) -> Failed:
+        offer = ordered.offer
+        reason = err.cause or err.sentence
+        refusal = Refusal(offer.request_id, offer.part, offer.provider, raw, err.code, reason, self._clock_ms())
+        await trio.to_thread.run_sync(lambda: self._store.refuse(refusal, digest=digest))
+        log.warning("receipt_refused", request_id=offer.request_id, provider=offer.provider, reason=reason)
+        return Failed(err)
+
+
+def _as_refusal(err: WireError) -> ReceiptRefused:
+    return ReceiptRefused("The provider's receipt cannot be read or was not signed by it.", cause=f"{err.code}: {err}")

@@ -1,0 +1,82 @@
+"""The models that this node itself offers: engine and prices, and the card that says so in its advert."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from peernode.chat.events import JobEvent
+from peernode.chat.job import ChatJob
+from peernode.engine import EngineLoad, EngineState, ModelFacts
+from peernode.wire.advert import ModelCard
+from peernode.wire.prices import Prices
+
+
+class EngineStream(Protocol):
+    """An engine's events; after ``cancel`` a Finished("cancelled") still comes, within one decode step."""
+
+    def __aiter__(self) -> AsyncIterator[JobEvent]: ...
+    async def __anext__(self) -> JobEvent: ...
+    def cancel(self) -> None: ...
+
+
+class ModelEngine(Protocol):
+    """What the market asks of an engine; ``facts`` is None until the model was first loaded."""
+
+    facts: ModelFacts | None
+
+    @property
+    def state(self) -> EngineState: ...
+    def load(self) -> EngineLoad: ...
+    def open(self, job: ChatJob) -> AbstractAsyncContextManager[EngineStream]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class OwnModel:
+    """One model of this node and what it asks for it."""
+
+    engine: ModelEngine
+    prices: Prices
+
+    @property
+    def card(self) -> ModelCard | None:
+        """None while the model is not ready to answer."""
+        facts = self.engine.facts
+        if facts is None or self.engine.state != "ready":
+            return None
+        load = self.engine.load()
+        return ModelCard(
+            id=facts.id,
+            digest=facts.digest,
+            architecture=facts.architecture,
+            parameters=facts.parameters,
+            quantization=facts.quantization,
+            context_length=facts.context_length,
+            price_prompt=self.prices.prompt,
+            price_cached=self.prices.cached,
+            price_completion=self.prices.completion,
+            decode_tps=round(load.decode_tps),
+            prefill_tps=round(load.prefill_tps),
+        )
+
+
+class OwnModels:
+    """All of them, by name and by digest; the same for adverts, for the coordinator and for the provider."""
+
+    def __init__(self, models: Sequence[OwnModel]) -> None:
+        self._models = tuple(models)
+
+    def cards(self) -> tuple[ModelCard, ...]:
+        """Cards of the models that can answer now."""
+        return tuple(card for model in self._models if (card := model.card) is not None)
+
+    def by_id(self, model_id: str) -> OwnModel | None:
+        return next((model for model in self._models if (card := model.card) and card.id == model_id), None)
+
+    def by_digest(self, digest: bytes) -> OwnModel | None:
+        return next((model for model in self._models if (card := model.card) and card.digest == digest), None)
+
+    def loads(self) -> tuple[EngineLoad, ...]:
+        return tuple(model.engine.load() for model in self._models if model.engine.state == "ready")

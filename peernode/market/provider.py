@@ -1,0 +1,145 @@
+"""This node as a provider: takes an offer for one of its models, runs it, and signs for what it handed on.
+
+Knows no streams: ``service`` carries it over the mesh for peers, ``local`` hands it to this node's own coordinator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import structlog
+import trio
+
+from peernode.chat.errors import BadRequest, NoProvider, ProviderBusy
+from peernode.chat.events import Finished, JobEvent, Tokens
+from peernode.chat.job import ChatJob
+from peernode.chat.request import ChatRequest
+from peernode.ledger import ReceiptStore
+from peernode.market.metering import Meter
+from peernode.market.models import EngineStream, OwnModel, OwnModels
+from peernode.wire.errors import WireError
+from peernode.wire.identity import Identity
+from peernode.wire.offer import Offer
+from peernode.wire.receipt import SignedReceipt, sign_receipt
+
+log = structlog.get_logger(__name__)
+
+
+class Work:
+    """One accepted offer while it runs. Iterate it for events up to Finished, then ``sign`` once."""
+
+    def __init__(
+        self, provider: Provider, offer: Offer, request: ChatRequest, model: OwnModel, stream: EngineStream
+    ) -> None:
+        facts = model.engine.facts
+        assert facts is not None  # a model without facts is not found by digest
+        self._provider = provider
+        self._offer = offer
+        self._request = request
+        self._facts = facts
+        self._stream = stream
+        self._meter = Meter(accepted_ms=provider.clock_ms())
+        self._finished: Finished | None = None
+        self._signed: SignedReceipt | None = None
+
+    @property
+    def model_id(self) -> str:
+        return self._facts.id
+
+    def __aiter__(self) -> Work:
+        return self
+
+    async def __anext__(self) -> JobEvent:
+        event = await anext(self._stream)
+        if isinstance(event, Tokens):
+            self._meter.count(event, now_ms=self._provider.clock_ms())
+        elif isinstance(event, Finished):
+            self._finished = event
+        return event
+
+    def cancel(self) -> None:
+        """Stop within one decode step; Finished("cancelled") still comes."""
+        self._stream.cancel()
+
+    async def sign(self) -> SignedReceipt:
+        """The receipt for what was iterated, durable when this returns. Call after Finished; again gives the same."""
+        if self._signed is None:
+            self._signed = await self._make_receipt()
+        return self._signed
+
+    async def _make_receipt(self) -> SignedReceipt:
+        finished = self._finished
+        if finished is None:
+            raise RuntimeError("a receipt is signed after the answer is finished")
+        provider, now_ms = self._provider, self._provider.clock_ms()
+
+        def build(seq: int, previous: bytes) -> SignedReceipt:
+            receipt = self._meter.receipt(
+                self._offer, self._request, self._facts, finished, now_ms=now_ms, seq=seq, previous=previous
+            )
+            return sign_receipt(receipt, provider.identity)
+
+        return await trio.to_thread.run_sync(lambda: provider.store.append(build, now_ms=now_ms))
+
+
+class Provider:
+    """Decides on offers and runs them. ``draining`` refuses new ones while those accepted go on."""
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        network: str,
+        models: OwnModels,
+        store: ReceiptStore,
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self.identity = identity
+        self.network = network
+        self.store = store
+        self.clock_ms = clock_ms
+        self.draining = False
+        self.running = 0
+        self._models = models
+
+    def room(self) -> tuple[int, int]:
+        """(free slots, jobs queued) over all models."""
+        loads = self._models.loads()
+        return sum(load.free_slots for load in loads), sum(load.queued for load in loads)
+
+    def consider(self, offer: Offer) -> tuple[OwnModel, ChatRequest]:
+        """The model and the request, if the offer can be taken. Raises BadRequest, NoProvider or ProviderBusy."""
+        if offer.provider != self.identity.peer_id or offer.network != self.network:
+            raise BadRequest("The offer is for another node.", cause=offer.provider)
+        if self.draining:
+            raise ProviderBusy("The node is going away.", cause="draining")
+        model = self._models.by_digest(offer.model_digest)
+        if model is None:
+            raise NoProvider("This node does not have that model loaded.", cause=offer.model_digest.hex()[:16])
+        if offer.prices != model.prices:
+            raise ProviderBusy("The prices have changed.", cause="prices")
+        try:
+            return model, ChatRequest.from_fields(offer.request)
+        except WireError as err:
+            raise BadRequest("The offer's request cannot be read.", cause=str(err)) from err
+
+    @asynccontextmanager
+    async def work(self, offer: Offer, model: OwnModel, request: ChatRequest) -> AsyncIterator[Work]:
+        """Run a considered offer. Leaving the context without Finished throws the job away, unbilled."""
+        job = ChatJob(
+            request_id=offer.request_id,
+            model=offer.model_digest.hex(),
+            request=request,
+            seed=offer.seed,
+            part=offer.part,
+            max_credits=offer.max_credits,
+            total_s=offer.deadline_ms / 1000,
+            continue_from=offer.continue_from,
+        )
+        self.running += 1
+        try:
+            async with model.engine.open(job) as stream:
+                yield Work(self, offer, request, model, stream)
+        finally:
+            self.running -= 1

@@ -1,0 +1,165 @@
+"""A job on a peer: the coordinator's side of the conversation, from the signed offer to the countersigned receipt."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+
+import structlog
+import trio
+
+from peernode.chat.errors import JobError, ProviderBusy, ProviderFailed, ReceiptRefused
+from peernode.chat.events import Failed, Finished, JobEvent, Receipted, Started, Tokens, Usage
+from peernode.chat.job import ChatJob
+from peernode.market.delivery import Delivery
+from peernode.market.desk import Ordered, ReceiptDesk
+from peernode.market.failures import from_peer
+from peernode.market.patience import ACCEPT_S, DIAL_S, END_S, LAST_DUTIES_S, RECEIPT_S, Patience, last_duties
+from peernode.market.streaming import Emit, produced
+from peernode.market.talk import Hush, Talk
+from peernode.mesh import Mesh, MeshError
+from peernode.wire.conversation import State
+from peernode.wire.identity import Identity
+from peernode.wire.job_frames import (
+    PROTOCOL,
+    AcceptFrame,
+    BusyFrame,
+    CountersignFrame,
+    ErrorFrame,
+    FinishedFrame,
+    OfferFrame,
+    ReceiptFrame,
+    TokensFrame,
+)
+from peernode.wire.offer import sign_offer
+
+log = structlog.get_logger(__name__)
+
+
+class RemoteRunner:
+    """JobRunner over one peer, for one order."""
+
+    def __init__(self, *, identity: Identity, mesh: Mesh, desk: ReceiptDesk, ordered: Ordered) -> None:
+        self._identity = identity
+        self._mesh = mesh
+        self._desk = desk
+        self._ordered = ordered
+
+    def open(self, job: ChatJob) -> AbstractAsyncContextManager[AsyncIterator[JobEvent]]:
+        return produced(lambda emit: self._produce(job, emit))
+
+    async def _produce(self, job: ChatJob, emit: Emit) -> None:
+        try:
+            async with self._mesh.open(self._ordered.offer.provider, PROTOCOL, timeout_s=DIAL_S) as stream:
+                talk = Talk(stream, speaker="coordinator")
+                await _Order(talk, self._desk, self._ordered, self._identity).run(job, emit)
+        except MeshError as err:
+            await emit(Failed(ProviderFailed("The provider could not be reached.", cause=str(err))))
+
+
+class _Order:
+    """One conversation, from offer to end."""
+
+    def __init__(self, talk: Talk, desk: ReceiptDesk, ordered: Ordered, identity: Identity) -> None:
+        self._talk = talk
+        self._desk = desk
+        self._ordered = ordered
+        self._identity = identity
+        self._delivery = Delivery()
+        self._receipt = b""
+
+    async def run(self, job: ChatJob, emit: Emit) -> None:
+        patience = Patience.of(job, began=trio.current_time())
+        try:
+            end = await self._relay(patience, emit)
+            await emit(end)
+            if isinstance(end, Receipted):
+                await self._await_end()
+        except trio.Cancelled:
+            with last_duties():
+                await self._wind_up()
+            raise
+
+    async def _relay(self, patience: Patience, emit: Emit) -> JobEvent:
+        """Offer, then hand events on up to Finished; returns the stream's last event."""
+        try:
+            await self._talk.send(OfferFrame(sign_offer(self._ordered.offer, self._identity)))
+            match await self._talk.receive(ACCEPT_S):
+                case AcceptFrame(model_id):
+                    await emit(Started(self._ordered.offer.provider, model_id))
+                case BusyFrame(reason):
+                    return Failed(ProviderBusy("The provider is busy.", cause=reason))
+                case ErrorFrame(code, sentence):
+                    return Failed(from_peer(code, sentence))
+            finished = await self._tokens(patience, emit)
+        except JobError as err:
+            return Failed(err)
+        if isinstance(finished, Failed):
+            return finished
+        await emit(finished)
+        try:
+            return await self._settle()
+        except JobError as err:
+            return Failed(ReceiptRefused("The answer came without a receipt.", cause=str(err)))
+
+    async def _tokens(self, patience: Patience, emit: Emit) -> Finished | Failed:
+        delivery = self._delivery
+        while True:
+            now = trio.current_time()
+            try:
+                frame = await self._talk.receive(patience.until(now=now, begun=delivery.begun) - now)
+            except Hush:
+                await self._talk.cancel()
+                return Failed(patience.too_late(now=trio.current_time(), begun=delivery.begun))
+            match frame:
+                case TokensFrame(ids, text):
+                    delivery.add(ids, text)
+                    await emit(Tokens(text, ids))
+                case FinishedFrame(reason, prompt_tokens, cached_tokens):
+                    delivery.reason = reason
+                    return Finished(reason, Usage(prompt_tokens, len(delivery.ids), cached_tokens))
+                case ErrorFrame(code, sentence):
+                    return Failed(from_peer(code, sentence))
+
+    async def _settle(self) -> Receipted | Failed:
+        """Take the receipt in and answer it. Raises JobError when none comes."""
+        if not self._receipt:
+            match await self._talk.receive(RECEIPT_S):
+                case ReceiptFrame(raw):
+                    self._receipt = raw
+                case ErrorFrame(code, sentence):
+                    raise from_peer(code, sentence)
+        outcome = await self._desk.take(self._receipt, self._ordered, self._delivery.sealed())
+        if isinstance(outcome, Failed):
+            await self._talk.fail(outcome.error)
+            return outcome
+        try:
+            await self._talk.send(CountersignFrame(outcome.countersignature.raw))
+        except ProviderFailed as err:
+            # Both signatures are durable here; the provider can ask for the countersignature when it is back.
+            log.info("countersignature_not_delivered", request_id=self._ordered.offer.request_id, reason=err.cause)
+        return outcome
+
+    async def _await_end(self) -> None:
+        try:
+            await self._talk.receive(END_S)
+        except JobError as err:
+            log.info("countersignature_unconfirmed", request_id=self._ordered.offer.request_id, reason=str(err))
+
+    async def _wind_up(self) -> None:
+        """The client left: stop the provider, and take in its receipt for exactly what it sent."""
+        try:
+            if self._talk.state in {State.OFFERED, State.RUNNING}:
+                await self._talk.cancel()
+            while self._talk.state in {State.OFFERED, State.RUNNING}:
+                match await self._talk.receive(LAST_DUTIES_S):
+                    case TokensFrame(ids, text):
+                        self._delivery.add(ids, text)
+                    case FinishedFrame(reason):
+                        self._delivery.reason = reason
+            if self._talk.state in {State.FINISHED, State.RECEIPTED}:
+                await self._settle()
+            if self._talk.state is State.COUNTERSIGNED:
+                await self._await_end()
+        except JobError as err:
+            log.info("no_receipt_after_cancel", request_id=self._ordered.offer.request_id, reason=str(err))

@@ -1,0 +1,102 @@
+"""Frames read back as they were; the conversation lets each come only in its turn."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peernode.wire.conversation import Conversation, OutOfTurn, Speaker, State
+from peernode.wire.errors import WireError
+from peernode.wire.job_frames import (
+    AcceptFrame,
+    BusyFrame,
+    CancelFrame,
+    CountersignFrame,
+    EndFrame,
+    ErrorFrame,
+    FinishedFrame,
+    JobFrame,
+    OfferFrame,
+    ReceiptFrame,
+    TokensFrame,
+    decode_frame,
+    encode_frame,
+)
+
+FRAMES: list[tuple[Speaker, JobFrame]] = [
+    ("coordinator", OfferFrame(b"offer")),
+    ("provider", AcceptFrame("tiny")),
+    ("provider", TokensFrame((1, 2), "ab")),
+    ("provider", FinishedFrame("stop", 5, 0, 2)),
+    ("provider", ReceiptFrame(b"receipt")),
+    ("coordinator", CountersignFrame(b"countersignature")),
+    ("provider", EndFrame()),
+]
+OTHERS: list[tuple[Speaker, JobFrame]] = [
+    ("provider", BusyFrame("full", 0, 3)),
+    ("coordinator", CancelFrame()),
+    ("provider", ErrorFrame("engine_crashed", "The engine died.")),
+    ("coordinator", ErrorFrame("receipt_refused", "No.")),
+]
+
+
+@pytest.mark.parametrize("frame", [frame for _, frame in FRAMES + OTHERS])
+def test_frames_read_back_as_they_were(frame: JobFrame) -> None:
+    assert decode_frame(encode_frame(frame)) == frame
+
+
+@given(st.binary(max_size=100))
+def test_garbage_is_refused_with_a_typed_error(raw: bytes) -> None:
+    try:
+        frame = decode_frame(raw)
+    except WireError:
+        return
+    assert encode_frame(frame) == raw
+
+
+def test_the_whole_conversation_is_in_turn() -> None:
+    talk = Conversation()
+    for speaker, frame in FRAMES:
+        talk.observe(speaker, frame)
+    assert talk.state is State.ENDED
+
+
+@given(st.lists(st.sampled_from(FRAMES + OTHERS), max_size=12))
+def test_no_order_of_frames_reaches_the_end_but_the_right_one(frames: list[tuple[Speaker, JobFrame]]) -> None:
+    talk = Conversation()
+    seen: list[type[JobFrame]] = []
+    for speaker, frame in frames:
+        before = talk.state
+        try:
+            talk.observe(speaker, frame)
+        except OutOfTurn:
+            assert talk.state is before
+            continue
+        if not isinstance(frame, CancelFrame):
+            seen.append(type(frame))
+    if talk.state is State.ENDED and seen[-1] is EndFrame:
+        without_tokens = [kind for kind in seen if kind is not TokensFrame]
+        assert without_tokens == [OfferFrame, AcceptFrame, FinishedFrame, ReceiptFrame, CountersignFrame, EndFrame]
+
+
+def test_each_side_speaks_only_its_own_lines() -> None:
+    talk = Conversation()
+    with pytest.raises(OutOfTurn):
+        talk.observe("provider", OfferFrame(b""))
+    talk.observe("coordinator", OfferFrame(b""))
+    with pytest.raises(OutOfTurn):
+        talk.observe("coordinator", AcceptFrame("tiny"))
+    with pytest.raises(OutOfTurn):
+        talk.observe("provider", TokensFrame((1,), "a"))
+
+
+def test_a_cancel_may_cross_the_end_of_the_answer() -> None:
+    talk = Conversation()
+    for speaker, frame in FRAMES[:4]:
+        talk.observe(speaker, frame)
+    talk.observe("coordinator", CancelFrame())
+    assert (talk.state, talk.cancelled) == (State.FINISHED, True)
+    talk.observe("provider", ReceiptFrame(b""))
+    with pytest.raises(OutOfTurn):
+        talk.observe("provider", CancelFrame())
