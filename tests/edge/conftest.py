@@ -53,7 +53,7 @@ def make_record(request_id: str, **changes: object) -> ReceiptRecord:
     return ReceiptRecord(request_id, part, "coordinator", event.receipt, event.countersignature, "", 1_700_000_000_300)
 
 
-def RECEIPT(job: ChatJob) -> JobEvent:  # noqa: N802  # a step of a script
+def RECEIPT(job: ChatJob) -> JobEvent:  # a step of a script
     """The receipt of the job that runs."""
     return make_receipted(job.request_id)
 

@@ -169,7 +169,7 @@ MESSAGE = st.fixed_dictionaries(
 )
 NEARLY_RIGHT = st.fixed_dictionaries(
     {"model": st.just("m") | JSON, "messages": st.lists(MESSAGE, max_size=3) | JSON},
-    optional={key: JSON for key in KEYS[2:]},
+    optional=dict.fromkeys(KEYS[2:], JSON),
 )
 
 

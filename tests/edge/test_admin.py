@@ -1,0 +1,73 @@
+"""The admin app: nothing without the token, everything with it."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+import trio
+
+from peernode.edge.admin import build_admin_app
+from peernode.edge.bind import parse_bind
+from peernode.edge.serve import serve_app
+
+TOKEN = "t" * 43
+
+
+class Operator:
+    def status(self):
+        return {"peer_id": "12D3KooWx", "addresses": [], "http": None, "models": [], "peers": 0, "version": "0"}
+
+    def models(self):
+        return [{"id": "org/tiny"}]
+
+    def peers(self):
+        return []
+
+
+@pytest.fixture
+async def admin(nursery, services):
+    made, _runner, _shelf = services
+    stop = trio.Event()
+
+    async def run(task_status):
+        app = build_admin_app(made, Operator(), TOKEN)
+        await serve_app(app, parse_bind("127.0.0.1:0"), stop=stop, grace_s=0.2, name="admin", task_status=task_status)
+
+    bind = await nursery.start(run)
+    async with httpx.AsyncClient(base_url=f"http://{bind}", timeout=10) as client:
+        yield client
+    stop.set()
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer " + "u" * 43, TOKEN, f"bearer {TOKEN} x"])
+async def test_without_the_token_nothing_is_told(admin, header):
+    headers = {} if header is None else {"Authorization": header}
+    for path in ("/admin/status", "/v1/models", "/openapi.json", "/nowhere"):
+        answer = await admin.get(path, headers=headers)
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert answer.json()["error"]["metadata"]["reason"] == "token_refused"
+
+
+async def test_with_the_token_the_operator_sees_the_node(admin):
+    admin.headers["Authorization"] = f"Bearer {TOKEN}"
+    assert (await admin.get("/admin/status")).json()["peer_id"] == "12D3KooWx"
+    assert (await admin.get("/admin/models")).json() == [{"id": "org/tiny"}]
+    assert (await admin.get("/admin/peers")).json() == []
+
+
+async def test_the_operator_can_chat(admin):
+    admin.headers["Authorization"] = f"Bearer {TOKEN}"
+    body = {"model": "org/tiny", "messages": [{"role": "user", "content": "hi"}]}
+    answer = await admin.post("/v1/chat/completions", json=body)
+    assert answer.json()["choices"][0]["message"]["content"] == "Hello"
+
+
+async def test_the_token_does_not_excuse_a_foreign_host(admin):
+    headers = {"Authorization": f"Bearer {TOKEN}", "Host": "evil.example"}
+    assert (await admin.get("/admin/status", headers=headers)).status_code == 403
+
+
+def test_a_short_token_is_a_programming_error(services):
+    with pytest.raises(ValueError, match="32"):
+        build_admin_app(services[0], Operator(), "short")
