@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from peernode.mesh.connections import PeerStatus
     from peernode.mesh.directory import Directory, DirectorySnapshot
     from peernode.mesh.errors import (
+        BadJoinAddress,
         DialFailed,
         FrameTimeout,
         FrameTooLarge,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from peernode.mesh.mesh import Mesh
 
 _HOMES = {
+    "BadJoinAddress": "errors",
     "DialFailed": "errors",
     "Directory": "directory",
     "DirectorySnapshot": "directory",
@@ -40,6 +42,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "BadJoinAddress",
     "DialFailed",
     "Directory",
     "DirectorySnapshot",

@@ -106,6 +106,11 @@ class Directory:
         """The highest advert number known of this peer, live or ended; 0 when unknown."""
         return self._table.latest_seq(peer_id)
 
+    def departed(self, peer_id: str) -> bool:
+        """True if the last word of this peer was its own departure."""
+        holding = self._table.holding(peer_id, _monotonic_ms())
+        return holding is not None and holding.signed.advert.is_departure
+
     def digest(self) -> dict[str, int]:
         """The highest advert number known per peer, for comparing with a neighbour."""
         return self._table.digest()

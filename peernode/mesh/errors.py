@@ -28,10 +28,22 @@ class ListenFailed(MeshError):
     code: ClassVar[str] = "listen_failed"
 
 
+class BadJoinAddress(MeshError):
+    """A ``--join`` address is not a TCP multiaddr with a peer id."""
+
+    code: ClassVar[str] = "bad_join_address"
+
+
 class DialFailed(MeshError):
     """A peer could not be reached, or would not open the stream, in time."""
 
     code: ClassVar[str] = "dial_failed"
+
+
+class BadSyncMessage(MeshError):
+    """A neighbour's sync message is malformed or over its bounds."""
+
+    code: ClassVar[str] = "bad_sync_message"
 
 
 class StreamClosed(MeshError):

@@ -6,7 +6,7 @@ Owns how a host is built, closed and supervised. Leaves whom to dial to ``connec
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -41,7 +41,8 @@ RESTART_MAX_S = 30.0
 class StartSignal(Protocol):
     """Trio's ``task_status``: called once, when the task has started."""
 
-    def started(self) -> None: ...
+    @property
+    def started(self) -> Callable[..., None]: ...
 
 
 class Startable(Protocol):
@@ -103,6 +104,13 @@ async def listening(host: BasicHost, listen: Sequence[str]) -> AsyncIterator[Non
                 await host.close()
 
 
+def sole_cause(error: Exception) -> Exception:
+    """The one exception inside nested groups of one; the error itself if there are several."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
 async def keep_running(
     run_once: Startable, *, rng: random.Random, task_status: StartSignal = trio.TASK_STATUS_IGNORED
 ) -> None:
@@ -116,7 +124,7 @@ async def keep_running(
 
     async def one_life() -> None:
         nonlocal ever_started, pause
-        async with trio.open_nursery(strict_exception_groups=False) as nursery:
+        async with trio.open_nursery() as nursery:
             await nursery.start(run_once)
             pause = RESTART_FIRST_S
             if not ever_started:
@@ -129,7 +137,7 @@ async def keep_running(
             log.warning("host_ended", restart_in_s=pause)
         except Exception as error:
             if not ever_started:
-                raise
-            log.exception("host_failed", error=repr(error), restart_in_s=pause)
+                raise sole_cause(error) from None
+            log.exception("host_failed", error=repr(sole_cause(error)), restart_in_s=pause)
         await trio.sleep(pause * rng.uniform(0.8, 1.2))
         pause = min(pause * 2, RESTART_MAX_S)

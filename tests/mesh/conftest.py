@@ -96,3 +96,92 @@ def accepted():
         return connections[client.get_id()][0].muxed_conn
 
     return accepted
+
+
+NETWORK = "test"
+LEASE_MS = 3_000
+
+
+class Node:
+    """A mesh with an identity, and the adverts that the rest of a node would make for it."""
+
+    def __init__(self, mesh, identity, clock_ms):
+        self.mesh = mesh
+        self.identity = identity
+        self.peer_id = identity.peer_id
+        self._clock_ms = clock_ms
+        self._seq = 0
+
+    def sign(self, *, model="m", lease_ms=LEASE_MS, free_slots=1):
+        from peernode.wire.advert import Advert, ModelCard, sign_advert
+
+        self._seq = max(self._seq + 1, self._clock_ms())
+        card = ModelCard(
+            id=model, digest=bytes(32), architecture="llama", parameters=1, quantization="Q4_0", context_length=2048
+        )
+        advert = Advert(
+            network=NETWORK,
+            peer=self.peer_id,
+            seq=self._seq,
+            issued_ms=self._clock_ms(),
+            lease_ms=lease_ms,
+            addresses=tuple(self.mesh.addresses()),
+            version="0",
+            slots=1,
+            free_slots=free_slots,
+            queued=0,
+            models=(card,),
+        )
+        return sign_advert(advert, self.identity)
+
+    async def advertise(self, **changes):
+        await self.mesh.publish(self.sign(**changes))
+
+    async def keep_advertising(self, *, every_s=1.0):
+        import trio
+
+        while True:
+            await self.advertise()
+            await trio.sleep(every_s)
+
+    async def sees(self, *peers, not_=()):
+        """Wait until the directory shows all ``peers`` and none of ``not_``."""
+        snapshot = self.mesh.directory.snapshot()
+        while not all(p.peer_id in snapshot.adverts for p in peers) or any(p.peer_id in snapshot.adverts for p in not_):
+            snapshot = await self.mesh.directory.wait_change(snapshot.version)
+        return snapshot
+
+
+@pytest.fixture
+def start_node():
+    """``async with start_node(join=[...], handlers={...}, seed=...) as node`` runs one mesh on loopback."""
+    import random
+    import time
+
+    import trio
+
+    from peernode.mesh import Mesh
+    from peernode.wire.identity import Identity
+
+    def clock_ms():
+        return time.time_ns() // 1_000_000
+
+    @asynccontextmanager
+    async def start(*, join=(), handlers=None, seed=None, listen=(LOOPBACK,)):
+        identity = Identity.from_seed(seed or secrets.token_bytes(32))
+        mesh = Mesh(
+            identity=identity,
+            network=NETWORK,
+            listen=listen,
+            join=join,
+            clock_ms=clock_ms,
+            rng=random.Random(secrets.randbits(64)),
+        )
+        for protocol, handler in (handlers or {}).items():
+            mesh.handle(protocol, handler)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(mesh.run)
+            yield Node(mesh, identity, clock_ms)
+            nursery.cancel_scope.cancel()
+
+    return start

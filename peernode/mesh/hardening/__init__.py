@@ -13,6 +13,7 @@ from typing import Final
 
 from peernode.mesh.errors import UnsupportedLibp2p
 from peernode.mesh.hardening import (
+    connection_closing,
     dial_delay,
     inbound_slots,
     lingering_handlers,
@@ -37,6 +38,7 @@ MENDS: Final[dict[str, Callable[[], None]]] = {
     "stream_handlers": stream_handlers.mend,
     "service_tasks": service_tasks.mend,
     "inbound_slots": inbound_slots.mend,
+    "connection_closing": connection_closing.mend,
     "dial_delay": dial_delay.mend,
     "remote_addresses": remote_addresses.mend,
     "subscription_queue": subscription_queue.mend,

@@ -1,0 +1,204 @@
+"""The mesh as the rest of the node sees it: a peer id, a directory, and streams to peers.
+
+Owns how host, connections, gossip and sync are put together, restarted and taken down. Leaves each of them to its own
+module, and what is said on a stream to whoever opened or handles it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import structlog
+import trio
+from libp2p.abc import INetStream
+from libp2p.custom_types import TProtocol
+from libp2p.host.basic_host import BasicHost
+from libp2p.peer.id import ID
+
+from peernode.mesh.addresses import advertised, parse_join
+from peernode.mesh.connections import Connections, PeerStatus
+from peernode.mesh.directory import Directory
+from peernode.mesh.errors import DialFailed, MeshError
+from peernode.mesh.frames import FrameStream
+from peernode.mesh.gossip import Gossip
+from peernode.mesh.host import StartSignal, build_host, keep_running, listening, sole_cause
+from peernode.mesh.leases import ChangeKind
+from peernode.mesh.sync import PROTOCOL as SYNC_PROTOCOL
+from peernode.mesh.sync import Sync
+from peernode.wire.advert import SignedAdvert
+from peernode.wire.identity import Identity
+
+log = structlog.get_logger(__name__)
+
+Handler = Callable[[FrameStream], Awaitable[None]]
+SYNC_OPEN_S = 10.0
+
+
+class _Life:
+    """What exists while one host lives; a restart makes a new one."""
+
+    def __init__(self, host: BasicHost, connections: Connections, gossip: Gossip, nursery: trio.Nursery) -> None:
+        self.host = host
+        self.connections = connections
+        self.gossip = gossip
+        self.nursery = nursery
+
+
+class Mesh:
+    """This node's place on the peer-to-peer network ``network``.
+
+    ``listen`` and ``join`` are multiaddrs (a joined one ends in ``/p2p/12D3Koo…``); ``clock_ms`` is Unix time in
+    milliseconds; ``rng`` serves jitter only. Raises ``BadJoinAddress`` for an address that cannot be one.
+    """
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        network: str,
+        listen: Sequence[str],
+        join: Sequence[str],
+        clock_ms: Callable[[], int],
+        rng: random.Random,
+    ) -> None:
+        self.peer_id = identity.peer_id
+        self.directory = Directory(network=network, clock_ms=clock_ms)
+        self._identity = identity
+        self._network = network
+        self._listen = list(listen)
+        self._join: dict[str, list[str]] = {}
+        for address in join:
+            peer_id, transport = parse_join(address)
+            self._join.setdefault(peer_id, []).append(transport)
+        self._rng = rng
+        self._sync = Sync(peer_id=self.peer_id, directory=self.directory, rng=rng)
+        self._handlers: dict[str, Handler] = {SYNC_PROTOCOL: self._sync.serve}
+        self._life: _Life | None = None
+
+    def addresses(self) -> list[str]:
+        """The multiaddrs at which others can dial this node, with real ports; empty until it listens."""
+        if self._life is None:
+            return []
+        return advertised((str(a) for a in self._life.host.get_transport_addrs()), self.peer_id)
+
+    def peers(self) -> list[PeerStatus]:
+        """The connected peers."""
+        return self._life.connections.watch.statuses() if self._life else []
+
+    def handle(self, protocol: str, handler: Handler) -> None:
+        """Let ``handler`` converse with whoever opens ``protocol``. To be called before ``run``.
+
+        When the handler returns the stream is ended in order; when it raises, the stream is reset and the error logged.
+        """
+        self._handlers[protocol] = handler
+
+    async def publish(self, signed: SignedAdvert) -> None:
+        """Make this node's own advert known: to its own directory at once, to neighbours by sync, as news by gossip.
+
+        A renewal is no news. Without a running host the advert waits in the directory for the first neighbour.
+        """
+        change = self.directory.offer(signed)
+        is_news = signed.advert.is_departure or (change is not None and change.kind is not ChangeKind.RENEWED)
+        if is_news and self._life is not None:
+            await self._life.gossip.publish(signed.raw)
+
+    @asynccontextmanager
+    async def open(self, peer_id: str, protocol: str, *, timeout_s: float) -> AsyncIterator[FrameStream]:
+        """A stream to ``peer_id``, dialling if need be; ended in order on leaving, reset if the body raises.
+
+        Raises ``DialFailed`` when the peer cannot be reached or does not speak ``protocol`` within ``timeout_s``
+        seconds; an unreachable peer is hidden from the directory until it says something new.
+        """
+        stream = await self._open(peer_id, protocol, timeout_s)
+        try:
+            yield stream
+        except BaseException:
+            await stream.abort()
+            raise
+        await stream.close()
+
+    async def run(self, *, task_status: StartSignal = trio.TASK_STATUS_IGNORED) -> None:
+        """Listen, stay connected and keep the directory until cancelled; ``task_status`` tells when it listens.
+
+        Raises ``ListenFailed`` if no address can be bound; after that a failing host is restarted.
+        """
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.directory.run)
+                await keep_running(self._live, rng=self._rng, task_status=task_status)
+        except ExceptionGroup as group:
+            raise sole_cause(group) from None
+
+    async def _live(self, *, task_status: StartSignal = trio.TASK_STATUS_IGNORED) -> None:
+        host = build_host(self._identity.seed, self._listen)
+        connections = Connections(
+            host,
+            peer_id=self.peer_id,
+            join=self._join,
+            directory=self.directory,
+            own_addresses=self.addresses,
+            rng=self._rng,
+        )
+        gossip = Gossip(host, network=self._network, directory=self.directory)
+        async with listening(host, self._listen), trio.open_nursery() as nursery:
+            self._listen = [str(address) for address in host.get_transport_addrs()]  # a restart keeps the port
+            self._life = _Life(host, connections, gossip, nursery)
+            try:
+                for protocol, handler in self._handlers.items():
+                    host.set_stream_handler(TProtocol(protocol), self._serving(protocol, handler, nursery))
+                await nursery.start(gossip.run)
+                nursery.start_soon(connections.run)
+                nursery.start_soon(self._sync.keep_with, connections.watch, self._open_for_sync)
+                log.info("mesh_listening", peer_id=self.peer_id, addresses=self.addresses())
+                task_status.started()
+                await trio.sleep_forever()
+            finally:
+                self._life = None
+
+    def _serving(
+        self, protocol: str, handler: Handler, nursery: trio.Nursery
+    ) -> Callable[[INetStream], Awaitable[None]]:
+        async def serve(net_stream: INetStream) -> None:
+            stream = FrameStream(net_stream, nursery, protocol=protocol)
+            try:
+                await handler(stream)
+                await stream.close()
+            except MeshError as error:
+                log.debug("conversation_ended", protocol=protocol, peer=stream.peer_id, reason=error.code)
+                await stream.abort()
+            except Exception as error:
+                log.exception("conversation_failed", protocol=protocol, peer=stream.peer_id, error=repr(error))
+                await stream.abort()
+            except BaseException:
+                await stream.abort()
+                raise
+
+        return serve
+
+    async def _open_for_sync(self, peer_id: str, protocol: str) -> FrameStream:
+        return await self._open(peer_id, protocol, SYNC_OPEN_S)
+
+    async def _open(self, peer_id: str, protocol: str, timeout_s: float) -> FrameStream:
+        life = self._life
+        if life is None:
+            raise DialFailed("The mesh is not running.")
+        connected = False
+        try:
+            with trio.fail_after(timeout_s):
+                await life.connections.reach(peer_id)
+                connected = True
+                net_stream = await life.host.new_stream(ID.from_string(peer_id), [TProtocol(protocol)])
+        except DialFailed:
+            self.directory.suspect(peer_id)
+            raise
+        except trio.TooSlowError:
+            self.directory.suspect(peer_id)
+            raise DialFailed(f"Peer {peer_id} did not answer.", cause=f"nothing for {timeout_s:g} s") from None
+        except Exception as error:
+            # Connected, but it would not speak the protocol, or the connection broke just now.
+            if not connected or not life.connections.watch.live(peer_id):
+                self.directory.suspect(peer_id)
+            raise DialFailed(f"Peer {peer_id} did not open {protocol}.", cause=str(error)) from error
+        return FrameStream(net_stream, life.nursery, protocol=protocol)

@@ -1,0 +1,144 @@
+"""Nodes find each other, tell each other what they have, and notice who left: real meshes on loopback."""
+
+import secrets
+
+import pytest
+import trio
+
+from peernode.mesh import DialFailed, ListenFailed
+
+ASK = "/peernode/test-ask/1"
+
+
+async def answer(stream):
+    question = await stream.receive(5)
+    await stream.send(b"answer to " + question)
+
+
+async def ask(node, other, question=b"?"):
+    async with node.mesh.open(other.peer_id, ASK, timeout_s=5) as stream:
+        await stream.send(question)
+        return await stream.receive(5)
+
+
+async def test_peers_converse_and_know_each_other_as_authenticated(start_node):
+    asked_by = []
+
+    async def note(stream):
+        asked_by.append(stream.peer_id)
+        await answer(stream)
+
+    with trio.fail_after(20):
+        async with start_node(handlers={ASK: note}) as server, start_node(join=server.mesh.addresses()) as client:
+            assert await ask(client, server) == b"answer to ?"
+            assert asked_by == [client.peer_id]
+            (status,) = client.mesh.peers()
+            assert (status.peer_id, status.direction) == (server.peer_id, "outbound")
+            assert status.address in server.mesh.addresses()[0]
+
+
+async def test_a_late_joiner_learns_of_all_and_all_of_it(start_node):
+    with trio.fail_after(20):
+        async with (
+            start_node() as first,
+            start_node(join=first.mesh.addresses()) as second,
+        ):
+            await first.advertise(model="a")
+            await second.advertise(model="b")
+            await first.sees(second)
+            await second.sees(first)
+            async with start_node(join=first.mesh.addresses()) as late:
+                snapshot = await late.sees(first, second)
+                assert set(snapshot.models()) == {"a", "b"}
+                await late.advertise(model="c")
+                assert (await second.sees(late)).for_model("c")[0].peer == late.peer_id
+
+
+async def test_a_departure_is_seen_at_once(start_node):
+    with trio.fail_after(20):
+        async with start_node() as stays, start_node(join=stays.mesh.addresses()) as leaves:
+            await leaves.advertise(lease_ms=60_000)
+            await stays.sees(leaves)
+            before = trio.current_time()
+            await leaves.advertise(lease_ms=0)
+            await stays.sees(not_=[leaves])
+            assert trio.current_time() - before < 2
+
+
+@pytest.mark.real
+async def test_a_killed_node_is_gone_within_its_lease_and_may_come_back(start_node):
+    seed = secrets.token_bytes(32)
+    with trio.fail_after(40):
+        async with start_node() as first, start_node(join=first.mesh.addresses()) as second:
+            async with start_node(join=first.mesh.addresses(), seed=seed) as victim:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(victim.keep_advertising)
+                    await first.sees(victim)
+                    await second.sees(victim)
+                    await trio.sleep(4)  # longer than one lease: the renewals carry it
+                    assert victim.peer_id in first.mesh.directory.snapshot().adverts
+                    assert victim.peer_id in second.mesh.directory.snapshot().adverts
+                    nursery.cancel_scope.cancel()
+            killed = trio.current_time()
+            await first.sees(not_=[victim])
+            await second.sees(not_=[victim])
+            assert trio.current_time() - killed < 3 + 0.5
+            async with start_node(join=first.mesh.addresses(), seed=seed) as again:
+                await again.advertise()
+                await first.sees(again)
+                await second.sees(again)
+
+
+async def test_a_peer_that_cannot_be_reached_is_hidden_until_it_speaks_again(start_node):
+    with trio.fail_after(20):
+        async with start_node() as node:
+            async with start_node(join=node.mesh.addresses()) as dead:
+                await dead.advertise(lease_ms=60_000)
+                await node.sees(dead)
+            with pytest.raises(DialFailed) as refused:
+                await ask(node, dead)
+            assert refused.value.code == "dial_failed"
+            assert dead.peer_id not in node.mesh.directory.snapshot().adverts
+
+
+async def test_an_unknown_protocol_is_a_failed_dial_but_no_reason_to_hide_the_peer(start_node):
+    with trio.fail_after(20):
+        async with start_node() as server, start_node(join=server.mesh.addresses()) as client:
+            await server.advertise()
+            await client.sees(server)
+            with pytest.raises(DialFailed):
+                await ask(client, server)
+            assert server.peer_id in client.mesh.directory.snapshot().adverts
+
+
+async def test_a_lost_connection_is_dialled_again(start_node):
+    with trio.fail_after(20):
+        seed = secrets.token_bytes(32)
+        async with start_node(seed=seed) as server:
+            addresses = server.mesh.addresses()
+            port = addresses[0].split("/")[4]
+        async with start_node(join=addresses) as client:  # starting does not wait for the dead
+            assert client.mesh.peers() == []
+            async with start_node(seed=seed, listen=(f"/ip4/127.0.0.1/tcp/{port}",)) as server:
+                with trio.fail_after(4):
+                    while not client.mesh.peers():
+                        await trio.sleep(0.05)
+                assert client.mesh.peers()[0].peer_id == server.peer_id
+
+
+async def test_a_port_in_use_is_told_as_such(start_node):
+    with trio.fail_after(20):
+        with pytest.raises(Exception) as refused:
+            async with start_node(listen=("/ip4/203.0.113.1/tcp/4001",)):
+                pass
+        assert refused.group_contains(ListenFailed)
+
+
+async def test_a_wildcard_listener_advertises_real_addresses(start_node):
+    with trio.fail_after(20):
+        async with start_node(listen=("/ip4/0.0.0.0/tcp/0",)) as node:
+            assert node.mesh.addresses()
+            for address in node.mesh.addresses():
+                assert "/0.0.0.0/" not in address
+                assert "/tcp/0/" not in address
+                assert address.endswith(node.peer_id)
