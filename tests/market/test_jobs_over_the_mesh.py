@@ -1,0 +1,231 @@
+"""Jobs between a coordinator and a provider over real libp2p streams; only the engine is scripted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from peernode.chat.errors import (
+    ContextTooLong,
+    EngineCrashed,
+    NoProvider,
+    ProviderBusy,
+    ProviderFailed,
+    UnknownModel,
+)
+from peernode.chat.events import Failed, Finished, JobEvent, Receipted, Started, Tokens
+from peernode.chat.job import ChatJob
+from peernode.market.verification import verify_receipt
+from peernode.wire.receipt import ids_digest, text_digest
+from tests.market.scripted import Party, ScriptedEngine, collect, job, pair, party
+from tests.samples import CARD, REQUEST
+
+
+def text_of(events: list[JobEvent]) -> str:
+    return "".join(event.text for event in events if isinstance(event, Tokens))
+
+
+def error_of(events: list[JobEvent]) -> object:
+    assert isinstance(events[-1], Failed)
+    return events[-1].error
+
+
+async def until_recorded(store_of: Party, request_id: str, *, countersigned: bool = True) -> None:
+    """The provider's last write happens after the client has its answer; wait for its commit."""
+    with trio.fail_after(10):
+        while True:
+            records = store_of.store.find(request_id)
+            if records and (records[0].countersignature is not None) == countersigned:
+                return
+            await trio.sleep(0.01)
+
+
+async def test_an_answer_from_a_peer_with_a_receipt_on_both_sides(tmp_path: Path) -> None:
+    async with pair(tmp_path, ScriptedEngine()) as (edge, provider):
+        events = await collect(edge.coordinator, job())
+        assert events[0] == Started(provider.peer_id, CARD.id)
+        assert text_of(events) == "one two three"
+        last = events[-1]
+        assert isinstance(last, Receipted)
+        assert all(check.passed for check in verify_receipt(last.receipt.raw, last.countersignature.raw))
+        (held,) = edge.store.find("req_0")
+        assert (held.role, held.receipt, held.countersignature) == ("coordinator", last.receipt, last.countersignature)
+        await until_recorded(provider, "req_0")
+        (theirs,) = provider.store.find("req_0")
+        assert (theirs.role, theirs.receipt, theirs.countersignature) == (
+            "provider",
+            last.receipt,
+            last.countersignature,
+        )
+
+
+async def test_a_job_on_the_own_engine_has_the_same_stream_and_a_receipt(tmp_path: Path) -> None:
+    async with party(tmp_path, 1, engine=ScriptedEngine()) as alone:
+        events = await collect(alone.coordinator, job())
+        assert text_of(events) == "one two three"
+        last = events[-1]
+        assert isinstance(last, Receipted)
+        assert last.receipt.receipt.coordinator == last.receipt.receipt.provider == alone.peer_id
+        (held,) = alone.store.find("req_0")
+        assert (held.role, held.countersignature) == ("both", last.countersignature)
+
+
+@pytest.mark.parametrize("where", ["peer", "here"])
+async def test_a_client_that_leaves_frees_the_sequence_and_pays_for_exactly_what_was_sent(
+    tmp_path: Path, where: str
+) -> None:
+    engine = ScriptedEngine([f"{number} " for number in range(50)])
+    engine.pause_at = 7
+    async with pair(tmp_path, engine) as (edge, provider):
+        asked = edge if where == "peer" else provider
+        got: list[Tokens] = []
+        async with asked.coordinator.open(job()) as events:
+            async for event in events:
+                if isinstance(event, Tokens):
+                    got.append(event)
+                if engine.paused.is_set() and sum(len(piece.ids) for piece in got) == 7:
+                    break
+        assert engine.freed.is_set()
+        (held,) = asked.store.find("req_0")
+        receipt = held.receipt.receipt
+        assert (receipt.finish_reason, receipt.completion_tokens) == ("cancelled", 7)
+        assert receipt.output_ids_digest == ids_digest(tuple(range(7)))
+        assert receipt.text_digest == text_digest("".join(piece.text for piece in got))
+        assert held.countersignature is not None
+        await until_recorded(provider, "req_0")
+        assert provider.provider.running == 0
+
+
+async def test_a_coordinator_that_vanishes_leaves_an_uncountersigned_receipt(tmp_path: Path) -> None:
+    engine = ScriptedEngine(["a", "b", "c"])
+    engine.pause_at = 2
+    async with party(tmp_path, 1, engine=engine) as provider:
+        async with party(tmp_path, 2, join=provider.mesh.addresses()) as edge, trio.open_nursery() as nursery:
+            await edge.until_known(provider)
+            nursery.start_soon(_stall, edge, job())
+            await engine.paused.wait()
+            edge.mesh._life.nursery.cancel_scope.cancel()  # type: ignore[union-attr]
+            with trio.fail_after(10):
+                await engine.freed.wait()
+            nursery.cancel_scope.cancel()
+        await until_recorded(provider, "req_0", countersigned=False)
+        (held,) = provider.store.find("req_0")
+        assert (held.receipt.receipt.finish_reason, held.receipt.receipt.completion_tokens) == ("cancelled", 2)
+
+
+async def _stall(edge: Party, wanted: ChatJob) -> None:
+    async with edge.coordinator.open(wanted) as events:
+        async for _ in events:
+            pass
+
+
+async def test_a_busy_provider_is_passed_over(tmp_path: Path) -> None:
+    full = ScriptedEngine()
+    full.refusal = ProviderBusy("full")
+    async with (
+        pair(tmp_path, full) as (edge, first),
+        party(tmp_path, 3, join=first.mesh.addresses(), engine=ScriptedEngine()) as second,
+    ):
+        await edge.until_known(first, second)
+        for number in range(4):
+            events = await collect(edge.coordinator, job(number))
+            assert events[0] == Started(second.peer_id, CARD.id)
+
+
+async def test_when_all_are_busy_the_client_is_told_so(tmp_path: Path) -> None:
+    full = ScriptedEngine()
+    full.refusal = ProviderBusy("full")
+    async with pair(tmp_path, full) as (edge, _):
+        assert isinstance(error_of(await collect(edge.coordinator, job())), NoProvider)
+
+
+async def test_a_request_at_fault_is_not_tried_elsewhere(tmp_path: Path) -> None:
+    engine = ScriptedEngine()
+    engine.refusal = ContextTooLong("too long")
+    async with pair(tmp_path, engine) as (edge, _):
+        assert isinstance(error_of(await collect(edge.coordinator, job())), ContextTooLong)
+
+
+async def test_a_dead_provider_costs_one_failed_dial_and_is_then_hidden(tmp_path: Path) -> None:
+    async with pair(tmp_path, ScriptedEngine()) as (edge, provider):
+        async with party(tmp_path, 3, engine=ScriptedEngine(), join=edge.mesh.addresses()) as dying:
+            await edge.until_known(dying)
+        # It went without a goodbye; its lease still runs.
+        assert dying.peer_id in edge.mesh.directory.snapshot().adverts
+        edge.candidates.in_flight[provider.peer_id] = 5  # so that the dead one is asked first
+        events = await collect(edge.coordinator, job())
+        assert events[0] == Started(provider.peer_id, CARD.id)
+        assert dying.peer_id not in edge.mesh.directory.snapshot().adverts
+
+
+async def test_an_engine_that_dies_before_the_first_token_fails_over(tmp_path: Path) -> None:
+    broken = ScriptedEngine()
+    broken.crash_at, broken.crash = 0, EngineCrashed("dead")
+    async with (
+        pair(tmp_path, broken) as (edge, first),
+        party(tmp_path, 3, join=first.mesh.addresses(), engine=ScriptedEngine()) as second,
+    ):
+        await edge.until_known(first, second)
+        edge.candidates.in_flight[second.peer_id] = 5  # so that the broken one is asked first
+        events = await collect(edge.coordinator, job())
+        assert events[0] == Started(second.peer_id, CARD.id)
+        assert text_of(events) == "one two three"
+
+
+async def test_an_engine_that_dies_in_mid_answer_ends_it_with_a_typed_error(tmp_path: Path) -> None:
+    broken = ScriptedEngine()
+    broken.crash_at, broken.crash = 2, EngineCrashed("dead")
+    async with pair(tmp_path, broken) as (edge, provider):
+        events = await collect(edge.coordinator, job())
+        assert text_of(events) == "one two "
+        assert isinstance(error_of(events), EngineCrashed)
+        assert not provider.store.find("req_0")
+
+
+async def test_unknown_and_no_longer_offered_models_are_told_apart(tmp_path: Path) -> None:
+    async with pair(tmp_path, ScriptedEngine()) as (edge, provider):
+        unknown = ChatJob("req_1", "nobody-has-this", REQUEST, seed=1)
+        assert isinstance(error_of(await collect(edge.coordinator, unknown)), UnknownModel)
+        edge.mesh.directory.suspect(provider.peer_id)
+        assert isinstance(error_of(await collect(edge.coordinator, job(2))), NoProvider)
+
+
+async def test_a_silent_engine_runs_into_the_first_token_deadline(tmp_path: Path) -> None:
+    engine = ScriptedEngine()
+    engine.pause_at = 0
+    async with pair(tmp_path, engine) as (edge, _):
+        events = await collect(edge.coordinator, job(first_token_s=0.3))
+        assert error_of(events).code == "first_token_timeout"  # type: ignore[attr-defined]
+        with trio.fail_after(10):
+            await engine.freed.wait()
+
+
+async def test_a_draining_provider_takes_no_new_jobs(tmp_path: Path) -> None:
+    async with pair(tmp_path, ScriptedEngine()) as (edge, provider):
+        provider.provider.draining = True
+        assert isinstance(error_of(await collect(edge.coordinator, job())), NoProvider)
+
+
+async def test_totals_owed_grow_with_every_job(tmp_path: Path) -> None:
+    async with pair(tmp_path, ScriptedEngine()) as (edge, provider):
+        totals = []
+        for number in range(3):
+            last = (await collect(edge.coordinator, job(number)))[-1]
+            assert isinstance(last, Receipted)
+            totals.append(last.countersignature.countersignature.cumulative)
+        each = totals[0]
+        assert totals == [each, 2 * each, 3 * each]
+        await until_recorded(provider, "req_2")
+        assert provider.store.owed(coordinator=edge.peer_id, provider=provider.peer_id) == 3 * each
+
+
+async def test_finished_comes_before_the_receipt_and_counts_once(tmp_path: Path) -> None:
+    async with pair(tmp_path, ScriptedEngine()) as (edge, _):
+        finished = [event for event in await collect(edge.coordinator, job()) if isinstance(event, Finished)]
+        assert [event.usage.completion_tokens for event in finished] == [3]
+
+
+def test_provider_failed_is_the_family_of_engine_crashed() -> None:
+    assert issubclass(EngineCrashed, ProviderFailed)
