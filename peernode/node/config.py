@@ -1,0 +1,173 @@
+"""What an operator can set, and where each setting comes from: flag, then PEERNODE_* variable, then TOML file, then
+default. Owns names, defaults and ranges; leaves the meaning of each setting to the room that it goes to.
+
+``load_config`` turns everything that is wrong into one ConfigError that says where it stands.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from peernode.edge.bind import Bind, parse_bind
+from peernode.edge.errors import BadBind
+from peernode.node.model_entry import ModelEntry, read_model_entries
+from peernode.wire.prices import Prices
+
+PREFIX = "PEERNODE_"
+NESTED = "__"
+_NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+Price = Annotated[int, Field(ge=0, le=10**15)]
+Texts = Annotated[tuple[str, ...], NoDecode]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PriceConfig(_Section):
+    """Micro-credits per million tokens, for models that name no price of their own."""
+
+    prompt: Price = 100_000
+    cached: Price = 25_000
+    completion: Price = 400_000
+
+
+class EngineConfig(_Section):
+    """How models run, unless a model says otherwise. None leaves the choice to the engine."""
+
+    slots: int = Field(default=8, ge=1, le=256)
+    context: int = Field(default=4096, ge=64)
+    kv_tokens: int | None = Field(default=None, ge=64)
+    batch_tokens: int = Field(default=512, ge=16)
+    threads: int | None = Field(default=None, ge=1, le=1024)
+    gpu_layers: int = Field(default=-1, ge=-1)
+    queue_limit: int = Field(default=32, ge=0, le=100_000)
+    default_max_tokens: int = Field(default=1024, ge=1)
+
+    @model_validator(mode="after")
+    def _check_batch(self) -> Self:
+        if self.batch_tokens < self.slots:
+            raise ValueError(f"batch_tokens is {self.batch_tokens}, but one step must hold all {self.slots} slots")
+        return self
+
+
+class LimitConfig(_Section):
+    """Seconds that a job may take: to its first token, and in all."""
+
+    first_token_s: float = Field(default=60.0, gt=0, le=86_400)
+    job_s: float = Field(default=600.0, gt=0, le=86_400)
+
+
+class NodeConfig(BaseSettings):
+    """Everything about one node. Made directly, it reads nothing but its arguments; see ``load_config``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter=NESTED,
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+        validate_default=True,
+    )
+
+    home: Path = Field(default_factory=lambda: platformdirs.user_data_path("peernode"))
+    network: str = "main"
+    models: Annotated[tuple[ModelEntry, ...], NoDecode] = ()
+    join: Texts = ()
+    # Open to other machines, unlike HTTP: the mesh is encrypted and every peer proves its key.
+    listen: Texts = ("/ip4/0.0.0.0/tcp/4701",)
+    http: str = "127.0.0.1:8080"
+    no_http: bool = False
+    log_format: Literal["auto", "console", "json"] = "auto"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    drain_s: float = Field(default=30.0, ge=0, le=3600)
+    prices: PriceConfig = PriceConfig()
+    engine: EngineConfig = EngineConfig()
+    limits: LimitConfig = LimitConfig()
+
+    @property
+    def http_bind(self) -> Bind | None:
+        """Where the public HTTP API listens, or None with ``no_http``."""
+        return None if self.no_http else parse_bind(self.http)
+
+    def prices_for(self, entry: ModelEntry) -> Prices:
+        """What ``entry`` costs: its own prices where it names them, else the node's."""
+        return Prices(
+            self.prices.prompt if entry.price_prompt is None else entry.price_prompt,
+            self.prices.cached if entry.price_cached is None else entry.price_cached,
+            self.prices.completion if entry.price_completion is None else entry.price_completion,
+        )
+
+    @field_validator("home")
+    @classmethod
+    def _expand_home(cls, home: Path) -> Path:
+        return Path(os.path.abspath(home.expanduser()))  # noqa: PTH100  # resolve() would follow symbolic links
+
+    @field_validator("network")
+    @classmethod
+    def _check_network(cls, network: str) -> str:
+        if not _NETWORK.fullmatch(network):
+            raise ValueError("a network name has 1 to 64 letters, digits, dots, dashes or underscores")
+        return network
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _read_models(cls, models: object) -> object:
+        return read_model_entries(models)
+
+    @field_validator("models")
+    @classmethod
+    def _check_models(cls, models: tuple[ModelEntry, ...]) -> tuple[ModelEntry, ...]:
+        names = [entry.name for entry in models]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two models are called {twice}; give one another name with NAME=PATH")
+        return models
+
+    @field_validator("join", "listen", mode="before")
+    @classmethod
+    def _split_at_commas(cls, value: object) -> object:
+        return [entry.strip() for entry in value.split(",") if entry.strip()] if isinstance(value, str) else value
+
+    @field_validator("join", "listen")
+    @classmethod
+    def _check_multiaddrs(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        for address in addresses:
+            if not re.fullmatch(r"/(ip4|ip6|dns|dns4|dns6)/[^/\s]+/tcp/\d{1,5}(/p2p/[A-Za-z0-9]+)?", address):
+                raise ValueError(f"{address[:80]!r} is not a multiaddress like /ip4/192.0.2.7/tcp/4701")
+        return addresses
+
+    @field_validator("join")
+    @classmethod
+    def _check_join(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        for address in addresses:
+            if "/p2p/" not in address:
+                raise ValueError(f"{address[:80]!r} does not end in /p2p/PEER_ID; `peernode status` prints whole ones")
+        return addresses
+
+    @field_validator("http")
+    @classmethod
+    def _check_http(cls, http: str) -> str:
+        try:
+            parse_bind(http)  # an open bind keeps its own typed error
+        except BadBind as err:
+            raise ValueError(f"{err.sentence} {err.remedy}") from err
+        return http
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)

@@ -1,0 +1,62 @@
+"""A model that this node is to serve: a path, perhaps a name, and what it needs that differs from the node's settings.
+
+Owns how ``PATH`` and ``NAME=PATH`` are told apart.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+Price = Annotated[int, Field(ge=0, le=10**15)]
+_PATH_STARTS = ("/", "./", "../", "~")
+
+
+class ModelEntry(BaseModel):
+    """One GGUF file. None leaves a setting to the node's ``[engine]`` and ``[prices]``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: Path
+    id: str | None = Field(default=None, min_length=1, max_length=256)
+    price_prompt: Price | None = None
+    price_cached: Price | None = None
+    price_completion: Price | None = None
+    context: int | None = Field(default=None, ge=64)
+    slots: int | None = Field(default=None, ge=1, le=256)
+
+    @property
+    def name(self) -> str:
+        """What clients call the model: its id, or the file's name without its ending."""
+        return self.id or self.path.name.removesuffix(".gguf")
+
+    @field_validator("path")
+    @classmethod
+    def _expand(cls, path: Path) -> Path:
+        return path.expanduser()
+
+    @field_validator("id")
+    @classmethod
+    def _check_id(cls, name: str | None) -> str | None:
+        if name is not None and (not name.isprintable() or name != name.strip()):
+            raise ValueError("a model's id has printable characters and no space around them")
+        return name
+
+
+def read_model_entries(value: object) -> object:
+    """Texts (one, or several separated by commas) and tables into what ModelEntry reads; the rest as it is."""
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if not isinstance(value, (list, tuple)):
+        return value
+    return [_read_text(entry) if isinstance(entry, str) else entry for entry in value]
+
+
+def _read_text(entry: str) -> dict[str, str]:
+    """``NAME=PATH``, unless the whole plainly is a path; names may hold slashes and paths may hold ``=``."""
+    name, equals, path = entry.partition("=")
+    if not equals or entry.startswith(_PATH_STARTS) or Path(entry).exists():
+        return {"path": entry}
+    return {"id": name, "path": path}
