@@ -27,6 +27,7 @@ from peernode.chat.job import ChatJob, JobRunner
 from peernode.market.billing import most_credits
 from peernode.market.candidates import Candidates
 from peernode.market.desk import Ordered
+from peernode.market.job_count import JobCount
 from peernode.market.routing import Candidate, rank
 from peernode.market.streaming import Emit, produced
 from peernode.wire.identity import Identity
@@ -56,18 +57,14 @@ class Coordinator:
         self._runner_for = runner_for
         self._rng = rng
         self.draining = False
-        self.running = 0
+        self.jobs = JobCount()
 
     def open(self, job: ChatJob) -> AbstractAsyncContextManager[AsyncIterator[JobEvent]]:
         return produced(lambda emit: self._produce(job, emit))
 
     async def _produce(self, job: ChatJob, emit: Emit) -> None:
-        self.running += 1
-        try:
-            with structlog.contextvars.bound_contextvars(request_id=job.request_id):
-                await self._route(job, emit)
-        finally:
-            self.running -= 1
+        with self.jobs.one(), structlog.contextvars.bound_contextvars(request_id=job.request_id):
+            await self._route(job, emit)
 
     async def _route(self, job: ChatJob, emit: Emit) -> None:
         if self.draining:

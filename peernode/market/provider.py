@@ -16,6 +16,7 @@ from peernode.chat.events import Finished, JobEvent, Tokens
 from peernode.chat.job import ChatJob
 from peernode.chat.request import ChatRequest
 from peernode.ledger import ReceiptStore
+from peernode.market.job_count import JobCount
 from peernode.market.metering import Meter
 from peernode.market.models import EngineStream, OwnModel, OwnModels
 from peernode.wire.errors import WireError
@@ -100,7 +101,7 @@ class Provider:
         self.store = store
         self.clock_ms = clock_ms
         self.draining = False
-        self.running = 0
+        self.jobs = JobCount()
         self._models = models
 
     def room(self) -> tuple[int, int]:
@@ -137,9 +138,6 @@ class Provider:
             total_s=offer.deadline_ms / 1000,
             continue_from=offer.continue_from,
         )
-        self.running += 1
-        try:
+        with self.jobs.one():
             async with model.engine.open(job) as stream:
                 yield Work(self, offer, request, model, stream)
-        finally:
-            self.running -= 1

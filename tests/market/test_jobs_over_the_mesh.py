@@ -95,7 +95,7 @@ async def test_a_client_that_leaves_frees_the_sequence_and_pays_for_exactly_what
         assert receipt.text_digest == text_digest("".join(piece.text for piece in got))
         assert held.countersignature is not None
         await until_recorded(provider, "req_0")
-        assert provider.provider.running == 0
+        assert provider.provider.jobs.running == 0
 
 
 async def test_a_coordinator_that_vanishes_leaves_an_uncountersigned_receipt(tmp_path: Path) -> None:

@@ -1,0 +1,118 @@
+"""What a running node tells its operator's tools: status, models and peers as plain JSON values."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from peernode import __version__
+from peernode.engine import Engine
+from peernode.market.candidates import Candidates
+from peernode.market.coordinator import Coordinator
+from peernode.market.provider import Provider
+from peernode.mesh import Mesh
+from peernode.node.own_engines import OwnEngines
+
+
+@dataclass(slots=True)
+class AdminView:
+    """Implements the edge's AdminServices by looking at the live parts. ``http`` is filled in once it listens."""
+
+    network: str
+    home: str
+    mesh: Mesh
+    engines: OwnEngines
+    candidates: Candidates
+    provider: Provider
+    coordinator: Coordinator
+    clock: Callable[[], float]
+    http: str | None = None
+    started_s: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.started_s = self.clock()
+
+    def status(self) -> Mapping[str, Any]:
+        return {
+            "peer_id": self.mesh.peer_id,
+            "addresses": self.mesh.addresses(),
+            "http": self.http,
+            "models": [_engine(engine) for engine in self.engines.engines],
+            "peers": self.peers(),
+            "version": __version__,
+            "network": self.network,
+            "home": self.home,
+            "pid": os.getpid(),
+            "uptime_s": round(self.clock() - self.started_s, 1),
+            "draining": self.provider.draining,
+            "jobs": {"coordinated": self.coordinator.jobs.running, "provided": self.provider.jobs.running},
+        }
+
+    def models(self) -> Sequence[Mapping[str, Any]]:
+        return [
+            {
+                "id": offering.model_id,
+                "nodes_available": len(offering.peers),
+                "here": self.mesh.peer_id in offering.peers,
+                "providers": [
+                    {
+                        "peer_id": peer,
+                        "digest": card.digest.hex(),
+                        "architecture": card.architecture,
+                        "parameters": card.parameters,
+                        "quantization": card.quantization,
+                        "context_length": card.context_length,
+                        "prices": {
+                            "prompt": card.price_prompt,
+                            "cached": card.price_cached,
+                            "completion": card.price_completion,
+                        },
+                        "decode_tps": card.decode_tps,
+                        "prefill_tps": card.prefill_tps,
+                    }
+                    for peer, card in zip(offering.peers, offering.cards, strict=True)
+                ],
+            }
+            for offering in self.candidates.offerings()
+        ]
+
+    def peers(self) -> Sequence[Mapping[str, Any]]:
+        connected = {status.peer_id: status for status in self.mesh.peers()}
+        adverts = self.mesh.directory.snapshot().adverts
+        known = [peer for peer in {**connected, **adverts} if peer != self.mesh.peer_id]
+        return [self._peer(peer, connected.get(peer), adverts.get(peer)) for peer in sorted(known)]
+
+    def _peer(self, peer: str, connection: Any, signed: Any) -> Mapping[str, Any]:  # noqa: ANN401
+        advert = signed.advert if signed else None
+        return {
+            "peer_id": peer,
+            "connected": connection is not None,
+            "address": connection.address if connection else None,
+            "direction": connection.direction if connection else None,
+            "rtt_ms": connection.rtt_ms if connection else None,
+            "version": advert.version if advert else None,
+            "models": [card.id for card in advert.models] if advert else [],
+            "slots": advert.slots if advert else None,
+            "free_slots": advert.free_slots if advert else None,
+        }
+
+
+def _engine(engine: Engine) -> Mapping[str, Any]:
+    load, facts = engine.load(), engine.facts
+    return {
+        "id": engine.model_id,
+        "state": engine.state,
+        "progress": engine.load_progress,
+        "error": str(engine.failure) if engine.failure else None,
+        "worker_pid": engine.worker_pid,
+        "digest": facts.digest.hex() if facts else None,
+        "quantization": facts.quantization if facts else None,
+        "context_length": facts.context_length if facts else None,
+        "slots": load.slots,
+        "free_slots": load.free_slots,
+        "queued": load.queued,
+        "decode_tps": round(load.decode_tps, 1),
+        "prefill_tps": round(load.prefill_tps, 1),
+    }

@@ -1,0 +1,43 @@
+"""The models on offer in the whole network, as the edge lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from peernode.edge.services import CatalogModel
+from peernode.market.candidates import Candidates, Offering
+from peernode.wire.prices import Prices
+
+MAX_REMEMBERED = 4096
+
+
+class NetworkCatalog:
+    """Implements the edge's Catalog over live adverts and this node's own engines. ``clock`` gives Unix seconds."""
+
+    def __init__(self, candidates: Candidates, *, clock: Callable[[], float]) -> None:
+        self._candidates = candidates
+        self._clock = clock
+        self._first_seen_s: dict[str, int] = {}
+
+    def models(self) -> Sequence[CatalogModel]:
+        return [self._entry(offering) for offering in self._candidates.offerings()]
+
+    def find(self, model_id: str) -> CatalogModel | None:
+        return next((entry for entry in self.models() if entry.id == model_id), None)
+
+    def _entry(self, offering: Offering) -> CatalogModel:
+        cards = offering.cards
+        cheapest = min(cards, key=lambda card: (card.price_completion, card.price_prompt, card.price_cached))
+        if len(self._first_seen_s) >= MAX_REMEMBERED:
+            self._first_seen_s.clear()  # only the "created" time of a list entry
+        return CatalogModel(
+            id=offering.model_id,
+            digests=tuple(sorted({card.digest for card in cards})),
+            quantizations=tuple(sorted({card.quantization for card in cards})),
+            context_length=max(card.context_length for card in cards),
+            parameters=max(card.parameters for card in cards),
+            architecture=cards[0].architecture,
+            nodes_available=len(offering.peers),
+            prices=Prices(cheapest.price_prompt, cheapest.price_cached, cheapest.price_completion),
+            first_seen_s=self._first_seen_s.setdefault(offering.model_id, int(self._clock())),
+        )

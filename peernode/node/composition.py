@@ -1,0 +1,227 @@
+"""The composition root: builds a node's parts from its configuration, runs them in one nursery, and drains on a signal.
+
+Knows which part needs which, and nothing of how any of them works.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator, Sequence
+
+import structlog
+import trio
+
+from peernode.chat.job import JobRunner
+from peernode.edge.admin import build_admin_app
+from peernode.edge.app import build_app
+from peernode.edge.bind import Bind
+from peernode.edge.serve import serve_app
+from peernode.edge.services import EdgeServices, JobLimits, Readiness
+from peernode.ledger import ReceiptRecord, ReceiptStore
+from peernode.market.advertising import Advertiser, never
+from peernode.market.candidates import Candidates
+from peernode.market.coordinator import Coordinator
+from peernode.market.desk import Ordered, ReceiptDesk
+from peernode.market.local import LocalRunner
+from peernode.market.models import OwnModels
+from peernode.market.provider import Provider
+from peernode.market.remote import RemoteRunner
+from peernode.market.routing import Candidate
+from peernode.market.service import JobService
+from peernode.mesh import Mesh
+from peernode.node.admin_view import AdminView
+from peernode.node.catalog import NetworkCatalog
+from peernode.node.config import NodeConfig
+from peernode.node.home import AdminAccess, Home
+from peernode.node.keyfile import load_or_create
+from peernode.node.own_engines import OwnEngines
+from peernode.node.peer_news import tell_peer_news
+from peernode.telemetry import configure_logging
+from peernode.wire.identity import Identity
+from peernode.wire.job_frames import PROTOCOL as JOB_PROTOCOL
+
+log = structlog.get_logger(__name__)
+
+# The HTTP servers close after the last job; what is left then is idle connections.
+HTTP_GRACE_S = 2.0
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+async def serve(config: NodeConfig) -> None:
+    """Run a node until SIGTERM or SIGINT, then drain. Raises PeernodeError when it cannot start."""
+    configure_logging(style=config.log_format, level=config.log_level)
+    home = Home(config.home)
+    with home.occupied():
+        identity = load_or_create(home.key_file)
+        store = ReceiptStore.open(home.ledger_file, own=identity.peer_id)
+        try:
+            await Node(config, home=home, identity=identity, store=store).run()
+        except BaseExceptionGroup as group:
+            raise _only(group) from None
+        finally:
+            home.remove_admin()
+            store.close()
+
+
+class Node:
+    """All parts of one node, built but not yet running."""
+
+    def __init__(self, config: NodeConfig, *, home: Home, identity: Identity, store: ReceiptStore) -> None:
+        rng = random.Random(secrets.randbits(128))
+        network = config.network
+        self._config = config
+        self._home = home
+        self._store = store
+        self._engines = OwnEngines(config, rng=rng)
+        models = OwnModels(self._engines.models)
+        self._mesh = Mesh(
+            identity=identity, network=network, listen=config.listen, join=config.join, clock_ms=_now_ms, rng=rng
+        )
+        self._provider = Provider(identity=identity, network=network, models=models, store=store, clock_ms=_now_ms)
+        self._mesh.handle(JOB_PROTOCOL, JobService(provider=self._provider, store=store, clock_ms=_now_ms).handle)
+        self._candidates = Candidates(
+            peer_id=identity.peer_id,
+            directory=self._mesh.directory,
+            own=models,
+            accepting=lambda: not self._provider.draining,
+        )
+        self._desk = ReceiptDesk(identity=identity, store=store, clock_ms=_now_ms)
+        self._identity = identity
+        self._coordinator = Coordinator(
+            identity=identity, network=network, candidates=self._candidates, runner_for=self._runner_for, rng=rng
+        )
+        self._advertiser = Advertiser(
+            identity=identity,
+            network=network,
+            mesh=self._mesh,
+            models=models,
+            changed=self._engines.changed if self._engines.engines else never,
+            clock_ms=_now_ms,
+        )
+        self._admin = AdminView(
+            network=network,
+            home=str(home.path),
+            mesh=self._mesh,
+            engines=self._engines,
+            candidates=self._candidates,
+            provider=self._provider,
+            coordinator=self._coordinator,
+            clock=time.time,
+        )
+
+    async def run(self) -> None:
+        """Start everything, wait for a signal, drain, stop. Raises ExceptionGroup of whatever a part could not do."""
+        stopping, stop_http = trio.Event(), trio.Event()
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_heed, signals, stopping, nursery.cancel_scope)
+                await self._run_parts(nursery, stopping, stop_http)
+                nursery.cancel_scope.cancel()
+        log.info("node_stopped")
+
+    async def _run_parts(self, nursery: trio.Nursery, stopping: trio.Event, stop_http: trio.Event) -> None:
+        await nursery.start(self._mesh.run)
+        nursery.start_soon(self._engines.run)
+        nursery.start_soon(self._advertiser.run)
+        nursery.start_soon(tell_peer_news, self._mesh.directory, self._mesh.peer_id)
+        async with trio.open_nursery() as servers:
+            await self._listen(servers, stop_http)
+            await stopping.wait()
+            await self._drain()
+            stop_http.set()
+
+    async def _listen(self, servers: trio.Nursery, stop: trio.Event) -> None:
+        """Open the admin port, and the public one unless it is off; then say where."""
+        services = self._edge_services()
+        token = secrets.token_urlsafe(32)
+        admin_app = build_admin_app(services, self._admin, token)
+
+        async def start(app: object, bind: Bind, name: str) -> Bind:
+            async def run(task_status: object) -> None:
+                await serve_app(app, bind, stop=stop, grace_s=HTTP_GRACE_S, name=name, task_status=task_status)  # type: ignore[arg-type]
+
+            actual: Bind = await servers.start(run)
+            return actual
+
+        if (public := self._config.http_bind) is not None:
+            self._admin.http = f"http://{await start(build_app(services, hosts=[public.host]), public, 'http')}"
+        admin = await start(admin_app, Bind("127.0.0.1", 0), "admin")
+        self._home.write_admin(AdminAccess(f"http://{admin}", token, self._admin.status()["pid"]))
+        log.info(
+            "node_started",
+            peer_id=self._mesh.peer_id,
+            network=self._config.network,
+            addresses=self._mesh.addresses(),
+            http=self._admin.http,
+            models=[engine.model_id for engine in self._engines.engines],
+        )
+
+    async def _drain(self) -> None:
+        """Leave the directory, take no new jobs, and let running ones end for up to ``drain_s``."""
+        running = self._coordinator.jobs.running + self._provider.jobs.running
+        log.info("draining", jobs=running, at_most_s=self._config.drain_s)
+        self._provider.draining = self._coordinator.draining = True
+        await self._advertiser.leave()
+        with trio.move_on_after(self._config.drain_s) as limit:
+            await self._coordinator.jobs.wait_idle()
+            await self._provider.jobs.wait_idle()
+        if limit.cancelled_caught:
+            log.warning("drain_cut_short", jobs=self._coordinator.jobs.running + self._provider.jobs.running)
+
+    def _runner_for(self, candidate: Candidate, ordered: Ordered) -> JobRunner:
+        if candidate.local:
+            return LocalRunner(provider=self._provider, desk=self._desk, ordered=ordered)
+        return RemoteRunner(identity=self._identity, mesh=self._mesh, desk=self._desk, ordered=ordered)
+
+    def _edge_services(self) -> EdgeServices:
+        limits = self._config.limits
+        return EdgeServices(
+            runner=self._coordinator,
+            catalog=NetworkCatalog(self._candidates, clock=time.time),
+            receipts=_Receipts(self._store),
+            ready=self._readiness,
+            limits=JobLimits(limits.first_token_s, limits.job_s),
+        )
+
+    def _readiness(self) -> Readiness:
+        """A node is ready when some model can be asked through it; a provider, when its own models are loaded."""
+        reasons = list(self._engines.loading())
+        if self._provider.draining:
+            reasons.append("the node is going away")
+        elif not self._candidates.offerings():
+            reasons.append("no model is on offer yet")
+        return Readiness(not reasons, tuple(reasons))
+
+
+class _Receipts:
+    """The edge's ReceiptLookup; SQLite blocks, so it runs in a thread."""
+
+    def __init__(self, store: ReceiptStore) -> None:
+        self._store = store
+
+    async def find(self, request_id: str) -> Sequence[ReceiptRecord]:
+        return await trio.to_thread.run_sync(self._store.find, request_id)
+
+
+async def _heed(signals: AsyncIterator[int], stopping: trio.Event, everything: trio.CancelScope) -> None:
+    """The first SIGTERM or SIGINT sets ``stopping``; a second one does not wait for the drain."""
+    async for number in signals:
+        if stopping.is_set():
+            log.warning("stopping_now", signal=signal.Signals(number).name)
+            everything.cancel()
+            return
+        log.info("signal_received", signal=signal.Signals(number).name)
+        stopping.set()
+
+
+def _only(error: BaseException) -> BaseException:
+    """The one exception inside nested groups, or the group if there are several."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
