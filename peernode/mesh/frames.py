@@ -130,10 +130,9 @@ class FrameStream:
     async def _pump(self) -> None:
         buffered = bytearray()
         try:
-            async with self._into:
-                while True:
-                    await self._deliver(buffered)
-                    buffered += await self._stream.read(READ_BYTES)
+            while True:
+                await self._deliver(buffered)
+                buffered += await self._stream.read(READ_BYTES)
         except MeshError as error:
             self._end = error
             await self._reset()
@@ -142,6 +141,7 @@ class FrameStream:
         except Exception as error:  # noqa: BLE001 - whatever the library raises, the stream has ended
             self._end = StreamClosed("", cause=repr(error))
         finally:
+            self._into.close()  # only now: the consumer that this wakes asks for the reason
             self._pumped.set()
 
     async def _deliver(self, buffered: bytearray) -> None:

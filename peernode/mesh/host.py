@@ -17,7 +17,7 @@ from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.x25519 import create_new_key_pair as create_x25519_key_pair
 from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
-from libp2p.network.config import ConnectionConfig
+from libp2p.network.config import ConnectionConfig, RetryConfig
 from libp2p.rcmgr import new_resource_manager
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
 from libp2p.security.noise.transport import Transport as NoiseTransport
@@ -58,7 +58,7 @@ def build_host(seed: bytes, listen: Sequence[str]) -> BasicHost:
     """
     hardening.apply()
     key_pair = create_new_key_pair(seed)
-    return new_host(
+    host = new_host(
         key_pair=key_pair,
         listen_addrs=[Multiaddr(address) for address in listen],
         # The library's defaults would also accept plaintext, which proves no key.
@@ -80,6 +80,9 @@ def build_host(seed: bytes, listen: Sequence[str]) -> BasicHost:
             enable_health_monitoring=False,  # hardening.yamux_keepalive notices silent peers, sooner and cheaper
         ),
     )
+    # One answer per dial: whoever waits has other addresses and peers to try. new_host() offers no way to say so.
+    host.get_network().retry_config = RetryConfig(max_retries=0)
+    return host
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ import secrets
 import pytest
 import trio
 
-from peernode.mesh import DialFailed, ListenFailed
+from peernode.mesh import DialFailed, ListenFailed, StreamClosed
 
 ASK = "/peernode/test-ask/1"
 
@@ -70,15 +70,17 @@ async def test_a_killed_node_is_gone_within_its_lease_and_may_come_back(start_no
     seed = secrets.token_bytes(32)
     with trio.fail_after(40):
         async with start_node() as first, start_node(join=first.mesh.addresses()) as second:
-            async with start_node(join=first.mesh.addresses(), seed=seed) as victim:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(victim.keep_advertising)
-                    await first.sees(victim)
-                    await second.sees(victim)
-                    await trio.sleep(4)  # longer than one lease: the renewals carry it
-                    assert victim.peer_id in first.mesh.directory.snapshot().adverts
-                    assert victim.peer_id in second.mesh.directory.snapshot().adverts
-                    nursery.cancel_scope.cancel()
+            async with (
+                start_node(join=first.mesh.addresses(), seed=seed) as victim,
+                trio.open_nursery() as nursery,
+            ):
+                nursery.start_soon(victim.keep_advertising)
+                await first.sees(victim)
+                await second.sees(victim)
+                await trio.sleep(4)  # longer than one lease: the renewals carry it
+                assert victim.peer_id in first.mesh.directory.snapshot().adverts
+                assert victim.peer_id in second.mesh.directory.snapshot().adverts
+                nursery.cancel_scope.cancel()
             killed = trio.current_time()
             await first.sees(not_=[victim])
             await second.sees(not_=[victim])
@@ -142,3 +144,42 @@ async def test_a_wildcard_listener_advertises_real_addresses(start_node):
                 assert "/0.0.0.0/" not in address
                 assert "/tcp/0/" not in address
                 assert address.endswith(node.peer_id)
+
+
+async def test_ipv6_works_like_ipv4(start_node):
+    with trio.fail_after(20):
+        async with (
+            start_node(handlers={ASK: answer}, listen=("/ip6/::1/tcp/0",)) as server,
+            start_node(join=server.mesh.addresses()) as client,
+        ):
+            assert await ask(client, server) == b"answer to ?"
+            assert client.mesh.peers()[0].address.startswith("/ip6/::1/tcp/")
+
+
+async def test_a_node_dials_a_peer_that_it_only_knows_from_its_advert(start_node):
+    with trio.fail_after(20):
+        async with (
+            start_node() as meeting_point,
+            start_node(join=meeting_point.mesh.addresses(), handlers={ASK: answer}) as one,
+            start_node(join=meeting_point.mesh.addresses()) as other,
+        ):
+            await one.advertise()
+            await other.sees(one)
+            assert await ask(other, one) == b"answer to ?"
+
+
+async def test_leaving_the_stream_by_an_exception_resets_it(start_node):
+    closed = trio.Event()
+
+    async def wait(stream):
+        try:
+            await stream.receive(10)
+        except StreamClosed:
+            closed.set()
+
+    with trio.fail_after(20):
+        async with start_node(handlers={ASK: wait}) as server, start_node(join=server.mesh.addresses()) as client:
+            with pytest.raises(KeyError):
+                async with client.mesh.open(server.peer_id, ASK, timeout_s=5):
+                    raise KeyError
+            await closed.wait()

@@ -1,0 +1,119 @@
+"""The directory shows what is live, tells of changes, and ends leases on the dot."""
+
+import random
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from peernode.mesh.directory import Directory
+from peernode.wire.advert import Advert, ModelCard, sign_advert
+from peernode.wire.errors import WireError
+from peernode.wire.identity import Identity
+
+WALL = 1_700_000_000_000
+RNG = random.Random(7)
+
+
+@pytest.fixture
+def autojump_clock():
+    return MockClock(autojump_threshold=0.01)
+
+
+def signed(identity, seq, *, lease_ms=15_000, model="m"):
+    card = ModelCard(
+        id=model, digest=model.encode().ljust(32), architecture="l", parameters=1, quantization="q", context_length=1
+    )
+    advert = Advert(
+        network="n",
+        peer=identity.peer_id,
+        seq=seq,
+        issued_ms=WALL,
+        lease_ms=lease_ms,
+        addresses=(),
+        version="0",
+        slots=1,
+        free_slots=1,
+        queued=0,
+        models=(card,),
+    )
+    return sign_advert(advert, identity)
+
+
+@pytest.fixture
+def identity():
+    return Identity.from_seed(RNG.randbytes(32))
+
+
+@pytest.fixture
+def directory():
+    return Directory(network="n", clock_ms=lambda: WALL)
+
+
+async def test_a_lease_ends_when_due_and_wakes_who_waits(autojump_clock, nursery, directory, identity):
+    nursery.start_soon(directory.run)
+    await wait_all_tasks_blocked()
+    start = trio.current_time()
+    directory.offer(signed(identity, 1, lease_ms=15_000))
+    snapshot = directory.snapshot()
+    assert identity.peer_id in snapshot.adverts
+    snapshot = await directory.wait_change(snapshot.version)
+    assert snapshot.adverts == {}
+    assert 15.0 <= trio.current_time() - start < 15.1
+
+
+async def test_a_shorter_lease_that_comes_later_still_ends_first(autojump_clock, nursery, directory, identity):
+    other = Identity.from_seed(RNG.randbytes(32))
+    nursery.start_soon(directory.run)
+    await wait_all_tasks_blocked()
+    directory.offer(signed(identity, 1, lease_ms=60_000))
+    await trio.sleep(1)
+    start = trio.current_time()
+    directory.offer(signed(other, 1, lease_ms=2_000))
+    while other.peer_id in directory.snapshot().adverts:
+        await directory.wait_change(directory.version)
+    assert trio.current_time() - start < 2.1
+    assert identity.peer_id in directory.snapshot().adverts
+
+
+async def test_a_snapshot_never_changes(directory, identity):
+    directory.offer(signed(identity, 1))
+    before = directory.snapshot()
+    directory.offer(signed(identity, 2, lease_ms=0))
+    assert identity.peer_id in before.adverts
+    assert directory.snapshot().adverts == {}
+    with pytest.raises(TypeError):
+        before.adverts["x"] = None
+
+
+async def test_models_are_found_by_name_and_digest_and_remembered_by_name(directory, identity):
+    directory.offer(signed(identity, 1, model="tiny"))
+    snapshot = directory.snapshot()
+    assert [advert.peer for advert in snapshot.for_model("tiny")] == [identity.peer_id]
+    assert [advert.peer for advert in snapshot.for_digest(b"tiny".ljust(32))] == [identity.peer_id]
+    assert set(snapshot.models()) == {"tiny"}
+    directory.offer(signed(identity, 2, lease_ms=0))
+    assert directory.snapshot().models() == {}
+    assert directory.ever_seen_model("tiny")
+    assert not directory.ever_seen_model("huge")
+    assert directory.departed(identity.peer_id)
+
+
+async def test_a_suspect_is_hidden_and_shown_again(directory, identity):
+    directory.offer(signed(identity, 1))
+    version = directory.version
+    directory.suspect(identity.peer_id)
+    assert (await directory.wait_change(version)).adverts == {}
+    directory.offer(signed(identity, 2))
+    assert identity.peer_id in directory.snapshot().adverts
+
+
+async def test_bytes_that_are_not_genuine_change_nothing(directory, identity):
+    raw = bytearray(signed(identity, 1).raw)
+    raw[-1] ^= 1
+    with pytest.raises(WireError):
+        directory.offer_raw(bytes(raw))
+    foreign = Directory(network="another", clock_ms=lambda: WALL)
+    with pytest.raises(WireError):
+        foreign.offer_raw(signed(identity, 1).raw)
+    assert directory.snapshot().adverts == {}

@@ -1,0 +1,163 @@
+"""What strangers do to a live mesh changes nothing for a good peer."""
+
+import struct
+
+import pytest
+import trio
+from libp2p.custom_types import TProtocol
+from libp2p.peer.peerinfo import info_from_p2p_addr
+from multiaddr import Multiaddr
+
+from peernode.mesh import FrameTimeout, StreamClosed
+
+ASK = "/peernode/test-ask/1"
+
+
+async def answer(stream):
+    question = await stream.receive(5)
+    await stream.send(b"answer to " + question)
+
+
+@pytest.fixture
+def under_attack(start_node):
+    """Runs an attack against one live mesh, and then lets a good peer, connected before, and a new one ask."""
+
+    async def check(client, server):
+        async with client.mesh.open(server.peer_id, ASK, timeout_s=5) as stream:
+            await stream.send(b"?")
+            assert await stream.receive(5) == b"answer to ?"
+
+    async def run(attack, handler=answer):
+        with trio.fail_after(40):
+            async with start_node(handlers={ASK: handler}) as victim, start_node(join=victim.mesh.addresses()) as good:
+                await check(good, victim)
+                await attack(victim)
+                await check(good, victim)
+                async with start_node(join=victim.mesh.addresses()) as newcomer:
+                    await check(newcomer, victim)
+
+    return run
+
+
+async def _connect(victim):
+    port = int(victim.mesh.addresses()[0].split("/")[4])
+    return await trio.open_tcp_stream("127.0.0.1", port)
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [b"\x00" * 5000, b"\xff" * 5000, b"GET / HTTP/1.1\r\n\r\n", b"\x13/multistream/1.0.0\n" + b"\xfe" * 5000],
+    ids=["zeros", "ones", "http", "multistream-then-garbage"],
+)
+async def test_garbage_on_the_port(under_attack, noise):
+    async def attack(victim):
+        for _ in range(5):
+            async with await _connect(victim) as stream:
+                await stream.send_all(noise)
+
+    await under_attack(attack)
+
+
+async def test_garbage_after_the_noise_handshake(under_attack, start_host):
+    async def attack(victim):
+        for garbage in (
+            b"\xff" * 64,
+            struct.pack("!BBHII", 0, 9, 0, 1, 5),
+            struct.pack("!BBHII", 0, 0, 0, 1, 2**32 - 1),
+        ):
+            async with start_host() as attacker:
+                await attacker.connect(info_from_p2p_addr(Multiaddr(victim.mesh.addresses()[0])))
+                ((connection,),) = attacker.get_network().connections.values()
+                await connection.muxed_conn.secured_conn.write(garbage)
+                # Some garbage is refused by closing, some is skipped; either way the others are not to notice.
+                with trio.move_on_after(0.5):
+                    await connection.muxed_conn.event_closed.wait()
+
+    await under_attack(attack)
+
+
+async def test_peers_that_stop_or_reset_in_the_middle_of_a_frame(under_attack, start_host):
+    ended = []
+
+    async def handler(stream):
+        try:
+            question = await stream.receive(0.5)
+        except (FrameTimeout, StreamClosed) as error:
+            ended.append(type(error))
+            raise
+        await stream.send(b"answer to " + question)
+
+    async def attack(victim):
+        async with start_host() as attacker:
+            info = info_from_p2p_addr(Multiaddr(victim.mesh.addresses()[0]))
+            await attacker.connect(info)
+            stops = await attacker.new_stream(info.peer_id, [TProtocol(ASK)])
+            await stops.write(b"\x00\x00\x10\x00only the beginning")
+            resets = await attacker.new_stream(info.peer_id, [TProtocol(ASK)])
+            await resets.write(b"\x00\x00\x10\x00only the beginning")
+            await resets.reset()
+            giant = await attacker.new_stream(info.peer_id, [TProtocol(ASK)])
+            await giant.write(b"\xff\xff\xff\xff")
+            while len(ended) < 2:
+                await trio.sleep(0.02)
+
+    await under_attack(attack, handler)
+    assert set(ended) == {FrameTimeout, StreamClosed}
+
+
+async def test_a_handler_with_a_bug_costs_only_its_own_conversation(under_attack, start_node):
+    async def handler(stream):
+        question = await stream.receive(5)
+        if question == b"bug":
+            raise ZeroDivisionError
+        await stream.send(b"answer to " + question)
+
+    async def attack(victim):
+        async with (
+            start_node(join=victim.mesh.addresses()) as peer,
+            peer.mesh.open(victim.peer_id, ASK, timeout_s=5) as stream,
+        ):
+            await stream.send(b"bug")
+            with pytest.raises(StreamClosed):
+                await stream.receive(5)
+
+    await under_attack(attack, handler)
+
+
+@pytest.mark.real
+async def test_five_hundred_connections_opened_and_dropped(under_attack):
+    async def attack(victim):
+        limit = trio.CapacityLimiter(50)
+
+        async def open_and_drop(number):
+            async with limit, await _connect(victim) as stream:
+                if number % 2:
+                    await stream.send_all(b"\x13/multistream/1.0.0\n")
+
+        async with trio.open_nursery() as nursery:
+            for number in range(500):
+                nursery.start_soon(open_and_drop, number)
+
+    await under_attack(attack)
+
+
+async def test_sync_and_gossip_full_of_forgeries_change_nothing(under_attack, start_host):
+    async def attack(victim):
+        async with start_host() as attacker:
+            info = info_from_p2p_addr(Multiaddr(victim.mesh.addresses()[0]))
+            await attacker.connect(info)
+            before = dict(victim.mesh.directory.snapshot().adverts)
+            genuine = victim.sign()
+            forged = genuine.raw[:-1] + bytes([genuine.raw[-1] ^ 1])
+            from peernode.mesh.sync_messages import encode_adverts
+
+            for payload in (*encode_adverts([(0, forged)] * 10), b"\x91" * 5000, b""):
+                stream = await attacker.new_stream(info.peer_id, [TProtocol("/peernode/sync/1")])
+                await stream.write(struct.pack(">I", len(payload)) + payload)
+                await trio.sleep(0.1)
+            gossip = await attacker.new_stream(info.peer_id, [TProtocol("/meshsub/1.1.0")])
+            await gossip.write(b"\x28" + b"\xff" * 40)
+            await trio.sleep(0.1)
+            assert dict(victim.mesh.directory.snapshot().adverts) == before
+
+    await under_attack(attack)

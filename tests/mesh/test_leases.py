@@ -1,0 +1,183 @@
+"""Nobody but the originator extends, kills or resurrects a lease."""
+
+import dataclasses
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peernode.mesh.leases import CLOCK_TOLERANCE_MS, ChangeKind, LeaseTable
+from peernode.wire.advert import Advert, SignedAdvert
+
+WALL = 1_000_000_000
+LEASE = 15_000
+
+
+def advert(peer="p", seq=1, *, issued_ms=WALL, lease_ms=LEASE, free_slots=1, version="0"):
+    body = Advert(
+        network="n",
+        peer=peer,
+        seq=seq,
+        issued_ms=issued_ms,
+        lease_ms=lease_ms,
+        addresses=(),
+        version=version,
+        slots=1,
+        free_slots=free_slots,
+        queued=0,
+    )
+    return SignedAdvert(body, f"{peer}/{seq}".encode())
+
+
+def offer(table, signed, now_ms=0, *, wall_ms=None, age_ms=0):
+    return table.offer(signed, now_ms=now_ms, wall_ms=WALL + now_ms if wall_ms is None else wall_ms, age_ms=age_ms)
+
+
+def live(table):
+    return {signed.advert.peer for signed in table.visible()}
+
+
+def test_a_lease_runs_from_receipt_and_ends_exactly_when_due():
+    table = LeaseTable()
+    assert offer(table, advert(), 100).kind is ChangeKind.JOINED
+    assert table.next_expiry() == 100 + LEASE
+    assert table.expire(100 + LEASE - 1) == []
+    (change,) = table.expire(100 + LEASE)
+    assert (change.kind, change.peer) == (ChangeKind.EXPIRED, "p")
+    assert live(table) == set()
+    assert table.next_expiry() is None
+
+
+def test_receiving_the_same_advert_again_extends_nothing():
+    table = LeaseTable()
+    offer(table, advert(), 0)
+    assert offer(table, advert(), 10_000) is None
+    assert table.next_expiry() == LEASE
+
+
+def test_a_newer_advert_extends_and_an_older_one_does_not():
+    table = LeaseTable()
+    offer(table, advert(seq=2), 0)
+    assert offer(table, advert(seq=1), 5_000) is None
+    assert offer(table, advert(seq=3, free_slots=0), 5_000).kind is ChangeKind.RENEWED
+    assert offer(table, advert(seq=4, version="1"), 6_000).kind is ChangeKind.CHANGED
+    assert table.next_expiry() == 6_000 + LEASE
+
+
+def test_a_departure_removes_and_its_replay_or_an_older_advert_cannot_resurrect():
+    table = LeaseTable()
+    offer(table, advert(seq=1), 0)
+    assert offer(table, advert(seq=2, lease_ms=0), 10).kind is ChangeKind.DEPARTED
+    assert offer(table, advert(seq=1), 20) is None
+    assert offer(table, advert(seq=2, lease_ms=0), 20) is None
+    assert live(table) == set()
+    assert offer(table, advert(seq=3), 30).kind is ChangeKind.JOINED
+
+
+def test_an_expired_advert_cannot_come_back_as_long_as_its_time_would_let_it():
+    table = LeaseTable()
+    offer(table, advert(), 0)
+    table.expire(LEASE)
+    for now in range(LEASE, LEASE + 4 * CLOCK_TOLERANCE_MS, 1000):
+        table.expire(now)
+        assert offer(table, advert(), now, wall_ms=WALL + now) is None
+
+
+def test_adverts_out_of_their_time_are_refused_beyond_thirty_seconds():
+    table = LeaseTable()
+    assert offer(table, advert(issued_ms=WALL + CLOCK_TOLERANCE_MS + 1)) is None
+    assert offer(table, advert(issued_ms=WALL - LEASE - CLOCK_TOLERANCE_MS - 1)) is None
+    assert offer(table, advert(peer="ahead", issued_ms=WALL + CLOCK_TOLERANCE_MS)) is not None
+    assert offer(table, advert(peer="behind", issued_ms=WALL - LEASE - CLOCK_TOLERANCE_MS)) is not None
+
+
+def test_time_under_way_counts_but_a_liar_takes_half_a_lease_at_most():
+    table = LeaseTable()
+    offer(table, advert(), 0, age_ms=4_000)
+    assert table.next_expiry() == LEASE - 4_000
+    liar = LeaseTable()
+    offer(liar, advert(), 0, age_ms=LEASE - 1)
+    assert liar.next_expiry() == LEASE // 2
+    assert offer(LeaseTable(), advert(), 0, age_ms=LEASE) is None
+
+
+def test_what_is_handed_on_carries_its_age():
+    table = LeaseTable()
+    offer(table, advert(), 1_000, age_ms=2_000)
+    assert table.holding("p", 4_000).age_ms == 5_000
+
+
+def test_a_suspect_is_hidden_until_it_says_something_new():
+    table = LeaseTable()
+    offer(table, advert(seq=1), 0)
+    assert table.suspect("p")
+    assert live(table) == set()
+    assert offer(table, advert(seq=1), 10) is None
+    assert live(table) == set()
+    assert offer(table, advert(seq=2), 20).kind is ChangeKind.CHANGED
+    assert live(table) == {"p"}
+
+
+def test_peers_and_tombstones_are_bounded():
+    table = LeaseTable(max_peers=3, max_tombstones=5)
+    for n in range(10):
+        offer(table, advert(peer=f"p{n}"), 0)
+    assert len(table) == 3
+    for n in range(100):
+        offer(table, advert(peer=f"gone{n}", lease_ms=0), 0)
+    assert len(table.digest()) == 3 + 5
+
+
+class Originator:
+    """What a peer itself said, and so what may be known of it."""
+
+    def __init__(self):
+        self.said = {}  # seq -> (signed, first received anywhere)
+
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["say", "say", "leave", "replay", "replay", "age", "tick", "suspect"]),
+        st.sampled_from(["a", "b", "c"]),
+        st.integers(0, 8_000),
+    ),
+    max_size=60,
+)
+
+
+@given(steps)
+def test_in_any_interleaving_only_the_originator_extends_kills_or_resurrects(script):
+    table = LeaseTable()
+    now = 0
+    said = {peer: [] for peer in "abc"}
+    model = {}  # peer -> (seq, latest possible end, earliest possible end)
+    for action, peer, amount in script:
+        if action in ("say", "leave"):
+            fresh = advert(peer, len(said[peer]) + 1, issued_ms=WALL + now, lease_ms=0 if action == "leave" else LEASE)
+            said[peer].append(fresh)
+            offer(table, fresh, now)
+            model[peer] = (fresh.advert.seq, now + LEASE, now + LEASE) if action == "say" else None
+        elif action in ("replay", "age") and said[peer]:
+            old = said[peer][amount % len(said[peer])]
+            before = dataclasses.astuple(table._leases[peer]) if peer in table._leases else None
+            offer(table, old, now, age_ms=amount if action == "age" else 0)
+            after = dataclasses.astuple(table._leases[peer]) if peer in table._leases else None
+            assert before == after
+        elif action == "tick":
+            now += amount
+            table.expire(now)
+        elif action == "suspect":
+            table.suspect(peer)
+        expected = {p for p, lease in model.items() if lease is not None and lease[1] > now}
+        assert set(table._leases) == expected
+        assert all(table._leases[p].signed.advert.seq == model[p][0] for p in expected)
+
+
+@given(st.permutations([advert(seq=n, lease_ms=0 if n == 5 else LEASE) for n in range(1, 8)]), st.data())
+def test_the_order_of_arrival_does_not_matter(arrivals, data):
+    table = LeaseTable()
+    for signed in arrivals:
+        offer(table, signed, 0)
+        if data.draw(st.booleans()):
+            offer(table, data.draw(st.sampled_from(arrivals[: arrivals.index(signed) + 1])), 0)
+    (signed,) = table.visible()
+    assert signed.advert.seq == 7
