@@ -127,13 +127,6 @@ def test_peers_and_tombstones_are_bounded():
     assert len(table.digest()) == 3 + 5
 
 
-class Originator:
-    """What a peer itself said, and so what may be known of it."""
-
-    def __init__(self):
-        self.said = {}  # seq -> (signed, first received anywhere)
-
-
 steps = st.lists(
     st.tuples(
         st.sampled_from(["say", "say", "leave", "replay", "replay", "age", "tick", "suspect"]),
