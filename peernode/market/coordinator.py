@@ -63,8 +63,26 @@ class Coordinator:
         return produced(lambda emit: self._produce(job, emit))
 
     async def _produce(self, job: ChatJob, emit: Emit) -> None:
+        outcome, tokens = "client_left", 0
+
+        async def watched(event: JobEvent) -> None:
+            nonlocal outcome, tokens
+            await emit(event)
+            match event:
+                case Tokens(ids=ids):
+                    tokens += len(ids)
+                case Receipted():
+                    outcome = "receipted"
+                case Failed(error=error):
+                    outcome = error.code
+                case Started() | Finished():
+                    pass
+
         with self.jobs.one(), structlog.contextvars.bound_contextvars(request_id=job.request_id):
-            await self._route(job, emit)
+            try:
+                await self._route(job, watched)
+            finally:
+                log.info("job_ended", model=job.model, outcome=outcome, tokens=tokens)
 
     async def _route(self, job: ChatJob, emit: Emit) -> None:
         if self.draining:

@@ -13,7 +13,6 @@ import logging
 import os
 import statistics
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import llama_cpp
