@@ -1,0 +1,49 @@
+"""The list of commands. Each lives in a file of its own and imports what is heavy only when it runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from peernode.cli import chat, models, peers, receipts, receipts_verify, serve, status
+
+app = typer.Typer(
+    name="peernode",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="A node of a peer-to-peer inference network: serve models, chat, check receipts.",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from peernode import __version__
+        from peernode.cli.terminal import say
+
+        say(f"peernode {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("serve")(serve.serve)
+app.command("status")(status.status)
+app.command("models")(models.models)
+app.command("peers")(peers.peers)
+app.command("chat")(chat.chat)
+
+_receipts = typer.Typer(no_args_is_help=True, help="Receipts of this node, read and checked without a network.")
+_receipts.command("list")(receipts.list_receipts)
+_receipts.command("show")(receipts.show)
+_receipts.command("verify")(receipts_verify.verify)
+app.add_typer(_receipts, name="receipts")

@@ -1,0 +1,30 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from peernode.node.home import Home
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--home",
+        envvar="PEERNODE_HOME",
+        help="The node's home directory: key, ledger, and how to reach the running node.",
+        show_default="the system's place for user data",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def home_at(path: Path | None) -> Home:
+    """The home that ``--home`` named, or the default one."""
+    if path is not None:
+        return Home(path.expanduser())
+    import platformdirs
+
+    return Home(platformdirs.user_data_path("peernode"))
