@@ -70,7 +70,7 @@ def test_a_killed_worker_is_replaced_and_its_jobs_end_in_a_typed_error(launch: L
         if len(chunks) == 5:
             mark = provider.mark
             os.kill(worker, signal.SIGKILL)
-    assert chunks[-1]["error"]["metadata"]["code"] == "engine_crashed"
+    assert chunks[-1]["error"]["metadata"]["reason"] == "engine_crashed"
     assert chunks[-1]["choices"][0]["finish_reason"] == "error"
     provider.wait_for("model_ready", since=mark, timeout_s=30)
     began = time.monotonic()
