@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import gguf
+import numpy as np
 import platformdirs
 import pytest
 
@@ -18,4 +20,77 @@ def demo_model() -> Path:
     path = Path(named) if named else Path(platformdirs.user_cache_dir("peernode")) / "models" / DEMO_MODEL
     if not path.is_file():
         pytest.skip(f"no {DEMO_MODEL}; set PEERNODE_TEST_MODEL to its path")
+    return path
+
+
+def _byte_characters() -> list[str]:
+    """The printable stand-ins that byte-level vocabularies use, in order of the bytes they stand for."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    stand_ins = {byte: chr(byte) for byte in printable}
+    others = (byte for byte in range(256) if byte not in stand_ins)
+    stand_ins.update({byte: chr(256 + at) for at, byte in enumerate(others)})
+    return [stand_ins[byte] for byte in range(256)]
+
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def write_tiny_model(path: Path, *, template: str | None = CHATML, context: int = 2048, seed: int = 1) -> Path:
+    """A random llama of about 400 KB with one token for each byte: loads in milliseconds, answers nonsense."""
+    width, layers, heads, kv_heads, feed = 64, 2, 4, 2, 128
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    tokens = [*special, *_byte_characters()]
+    rng = np.random.default_rng(seed)
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_name("tiny")
+    writer.add_vocab_size(len(tokens))
+    writer.add_context_length(context)
+    writer.add_embedding_length(width)
+    writer.add_block_count(layers)
+    writer.add_feed_forward_length(feed)
+    writer.add_head_count(heads)
+    writer.add_head_count_kv(kv_heads)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_dimension_count(width // heads)
+    writer.add_rope_freq_base(10000.0)
+    writer.add_file_type(0)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(tokens)
+    writer.add_token_types([3] * len(special) + [1] * 256)  # 3 is control, 1 is normal
+    writer.add_token_merges(["\u0120 t"])
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(2)
+    writer.add_add_bos_token(False)
+    if template is not None:
+        writer.add_chat_template(template)
+
+    def matrix(name: str, *shape: int) -> None:
+        writer.add_tensor(name, rng.normal(0, 0.3, shape).astype(np.float32))
+
+    def ones(name: str) -> None:
+        writer.add_tensor(name, np.ones(width, np.float32))
+
+    matrix("token_embd.weight", len(tokens), width)
+    ones("output_norm.weight")
+    matrix("output.weight", len(tokens), width)
+    size = width // heads
+    for layer in range(layers):
+        block = f"blk.{layer}."
+        ones(block + "attn_norm.weight")
+        ones(block + "ffn_norm.weight")
+        matrix(block + "attn_q.weight", heads * size, width)
+        matrix(block + "attn_k.weight", kv_heads * size, width)
+        matrix(block + "attn_v.weight", kv_heads * size, width)
+        matrix(block + "attn_output.weight", width, heads * size)
+        matrix(block + "ffn_gate.weight", feed, width)
+        matrix(block + "ffn_up.weight", feed, width)
+        matrix(block + "ffn_down.weight", width, feed)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
     return path

@@ -99,8 +99,12 @@ class Loop:
         while command is not None:
             self._obey(command)
             command = self._channel.poll()
+        self._report()  # what was cancelled is free now, not after the next step
         if self._batcher.busy:
             self._batcher.step()
+            self._report()
+
+    def _report(self) -> None:
         report = self._batcher.report()
         if report is not None:
             self._channel.send(report)

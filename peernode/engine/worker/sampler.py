@@ -18,9 +18,10 @@ SAMPLER_VERSION = "gumbel/1"
 MAX_CANDIDATES = 256
 
 Floats: TypeAlias = NDArray[np.float32]
-_BLOCK = 64
+_GROUP = 64
 _WORD = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15
+_GOLDEN_STEP, _ONE = np.uint64(_GOLDEN), np.uint64(1)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 _S30, _S27, _S31, _S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
@@ -54,9 +55,8 @@ def choose(logits: Floats, parameters: SamplerParameters, position: int) -> int:
 
 def gumbel(seed: int, position: int, ids: NDArray[np.int64]) -> NDArray[np.float64]:
     """Standard Gumbel noise, one value for each token id: splitmix64 keyed by seed and position."""
-    key = _mix_int(_mix_int(seed & _WORD) + position * _GOLDEN)
-    with np.errstate(over="ignore"):
-        words = _mix(np.uint64(key) + (ids.astype(np.uint64) + np.uint64(1)) * np.uint64(_GOLDEN))
+    key = np.uint64(_mix_int(_mix_int(seed & _WORD) + position * _GOLDEN))
+    words = _mix(key + (ids.astype(np.uint64) + _ONE) * _GOLDEN_STEP)
     uniform = ((words >> _S11).astype(np.float64) + 0.5) * 2.0**-53
     return np.asarray(-np.log(-np.log(uniform)), dtype=np.float64)
 
@@ -64,13 +64,14 @@ def gumbel(seed: int, position: int, ids: NDArray[np.int64]) -> NDArray[np.float
 def _candidates(logits: Floats) -> NDArray[np.int64]:
     """Ids of the 256 largest logits, largest first.
 
-    The 256th largest of the maxima of small blocks is a floor that at least 256 logits reach, and few more; only
-    those are sorted. That costs one pass over the vocabulary instead of a partition of it.
+    The 256th largest of the maxima of small groups is a floor that at least 256 logits reach, and few more; only
+    those are sorted. That costs one pass over the vocabulary instead of a partition of it. A group is a column
+    here, because numpy takes maxima of columns in vector registers and of short rows one by one.
     """
     vocabulary = logits.shape[0]
-    whole = vocabulary - vocabulary % _BLOCK
-    if whole // _BLOCK > MAX_CANDIDATES:
-        maxima = logits[:whole].reshape(-1, _BLOCK).max(axis=1)
+    whole = vocabulary - vocabulary % _GROUP
+    if whole // _GROUP > MAX_CANDIDATES:
+        maxima = logits[:whole].reshape(_GROUP, -1).max(axis=0)
         floor = np.partition(maxima, -MAX_CANDIDATES)[-MAX_CANDIDATES]
         ids = np.flatnonzero(logits >= floor)
     else:
