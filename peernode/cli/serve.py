@@ -64,7 +64,5 @@ def serve(
     import trio
 
     from peernode.node.composition import serve as run_node
-    from peernode.telemetry.logging import configure_logging
 
-    configure_logging(style=settings.log_format, level=settings.log_level)
     trio.run(run_node, settings)

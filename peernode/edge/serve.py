@@ -1,6 +1,6 @@
-"""Runs an ASGI app on Hypercorn's trio worker: binds, reports the real port, and stops gracefully.
+"""Runs an ASGI app on Hypercorn's trio connections: binds, reports the real port, and stops gracefully.
 
-Owns the socket and Hypercorn's settings. Leaves when to stop to the caller.
+Owns the sockets and Hypercorn's settings. Leaves when to stop to the caller.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from typing import Protocol, cast
 
 import structlog
 import trio
+from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
-from hypercorn.trio import serve
+from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework
 from starlette.types import ASGIApp
 
 from peernode.edge.bind import Bind
+from peernode.edge.connections import Connections
 from peernode.edge.errors import AddressInUse
 
 # A reader that stalls would hold its job and its memory for ever: Hypercorn shields its writes from cancellation.
@@ -49,23 +51,29 @@ async def serve_app(
     """
     listener = listen(bind)
     actual = Bind(bind.host, listener.getsockname()[1])
-    config = _hypercorn_config(grace_s)
-    config.bind = [f"fd://{listener.detach()}"]  # Hypercorn owns and closes it from here on
-    async with trio.open_nursery() as nursery:
-        await nursery.start(partial(serve, cast(ASGIFramework, app), config, shutdown_trigger=stop.wait, mode="asgi"))
+    context = WorkerContext(None)
+    answering = Connections(ASGIWrapper(cast(ASGIFramework, app)), _hypercorn_config(), context)
+    async with trio.open_nursery() as connections, trio.open_nursery() as accepting:
+        sockets = [trio.SocketListener(trio.socket.from_stdlib_socket(listener))]
+        accepting.start_soon(partial(trio.serve_listeners, answering.run, sockets, handler_nursery=connections))
         log.info("listening", server=name, address=str(actual))
         task_status.started(actual)
+        await stop.wait()
+        accepting.cancel_scope.cancel()
+        await context.terminated.set()  # idle connections close now, busy ones after their answer
+        connections.cancel_scope.deadline = trio.current_time() + grace_s
     log.info("stopped_listening", server=name, address=str(actual))
 
 
 def listen(bind: Bind) -> socket.socket:
-    """A bound TCP socket. Raises AddressInUse."""
+    """A listening TCP socket. Raises AddressInUse."""
     listener = socket.socket(socket.AF_INET6 if ":" in bind.host else socket.AF_INET, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; accepted connections inherit it
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_READER_MS)
         listener.bind((bind.host, bind.port))
+        listener.listen(BACKLOG)
     except OSError as err:
         listener.close()
         raise AddressInUse(
@@ -76,11 +84,9 @@ def listen(bind: Bind) -> socket.socket:
     return listener
 
 
-def _hypercorn_config(grace_s: float) -> Config:
+def _hypercorn_config() -> Config:
     config = Config()
-    config.graceful_timeout = grace_s
     config.keep_alive_timeout = IDLE_S
-    config.backlog = BACKLOG
     config.include_server_header = False
     config.accesslog = None
     config.errorlog = _quiet_log()

@@ -103,10 +103,9 @@ class RunningNode:
 
 
 @pytest.fixture(autouse=True)
-def quiet(monkeypatch):
+def quiet():
     """The node of these tests shares a process with the command, whose output must be the command's alone."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    monkeypatch.setattr("peernode.telemetry.logging.configure_logging", lambda **_: None)
     yield
     structlog.reset_defaults()
 

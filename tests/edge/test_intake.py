@@ -6,10 +6,15 @@ import random
 
 import pytest
 import trio
+import trio.testing
 from starlette.responses import PlainTextResponse
 
+from peernode.edge.app import build_app
+from peernode.edge.bind import parse_bind
 from peernode.edge.boundary import Boundary
+from peernode.edge.connections import Connections
 from peernode.edge.intake import MAX_BODY_BYTES, Intake
+from peernode.edge.serve import serve_app
 
 
 async def test_a_body_over_the_limit_is_413(edge):
@@ -96,6 +101,9 @@ HOSTILE = {
     "websocket": http(GET, *WEBSOCKET, b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="),
     "h2c": http(GET, UPGRADE, b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA"),
     "bad h2c": http(GET, UPGRADE, b"Upgrade: h2c", b"HTTP2-Settings: !!"),
+    "h2c with a setting out of range": http(
+        GET, UPGRADE, b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAI"
+    ),
     "h2 noise": H2_PREFACE + b"\xff" * 200,
     "h2 without authority": H2_PREFACE + bytes.fromhex("0000000400000000000000050105000000018284864100"),
     "long header": http(GET, b"X: " + b"y" * 200_000),
@@ -121,3 +129,31 @@ async def test_random_damage_to_good_requests_never_stops_the_server(edge):
             damaged[rng.randrange(len(damaged))] = rng.randrange(256)
         await raw(edge, bytes(damaged))
     assert (await edge.client.get("/healthz")).status_code == 200
+
+
+async def test_connections_whose_clients_left_are_let_go(edge, monkeypatch):
+    """Without our mending, Hypercorn keeps each until its keep-alive time is over."""
+    made = []
+    original = Connections.__init__
+
+    def noted(self, *args):
+        original(self, *args)
+        made.append(self)
+
+    monkeypatch.setattr(Connections, "__init__", noted)
+    monkeypatch.setattr("peernode.edge.connections.LEAVE_S", 0.1)
+    stop = trio.Event()
+
+    async def run(task_status):
+        await serve_app(build_app(edge.services), parse_bind("127.0.0.1:0"), stop=stop, task_status=task_status)
+
+    async with trio.open_nursery() as serving:
+        bind = await serving.start(run)
+        for data in (b"", b"GET", HOSTILE["h2 noise"], HOSTILE["h2c"], HOSTILE["short body"], http(GET)):
+            async with await trio.open_tcp_stream(bind.host, bind.port) as stream:
+                await stream.send_all(data)
+                await trio.testing.wait_all_tasks_blocked(0.01)
+        with trio.fail_after(5):
+            while made[0].open:
+                await trio.testing.wait_all_tasks_blocked(0.01)
+        stop.set()

@@ -9,6 +9,9 @@ import trio
 
 from peernode.chat import errors
 from peernode.chat.events import Failed, Finished, Usage
+from peernode.edge import serve
+from peernode.edge.app import build_app
+from peernode.edge.bind import parse_bind
 
 FINISHED = Finished("length", Usage(10, 1, 4))
 
@@ -201,3 +204,24 @@ async def test_a_server_that_stops_answers_those_who_still_wait(edge, nursery):
                 await trio.lowlevel.checkpoint()
             edge.stop.set()
     assert answers[0].status_code == 503
+
+
+async def test_a_reader_that_stalls_does_not_hold_its_job_for_ever(monkeypatch, nursery, services):
+    """It neither reads nor leaves: only the kernel can tell, and writes to it cannot be cancelled."""
+    monkeypatch.setattr(serve, "STALLED_READER_MS", 300)
+    made, runner, _shelf = services
+    runner.play(*["x" * 100_000] * 200)
+    stop = trio.Event()
+
+    async def run(task_status):
+        await serve.serve_app(build_app(made), parse_bind("127.0.0.1:0"), stop=stop, task_status=task_status)
+
+    bind = await nursery.start(run)
+    body = b'{"model": "m", "stream": true, "messages": [{"role": "user", "content": "x"}]}'
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
+    async with await trio.open_tcp_stream(bind.host, bind.port) as stalled:
+        await stalled.send_all(head + body)
+        with trio.fail_after(20):
+            await runner.closed.wait()
+        assert runner.cancelled.is_set()
+    stop.set()

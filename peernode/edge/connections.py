@@ -1,0 +1,57 @@
+"""One HTTP connection after another, each on Hypercorn's protocol and each kept apart from all others.
+
+Owns what Hypercorn 0.18's own server leaves open. It catches only OSError, so that a single bad HTTP/2 upgrade (a
+setting out of range) ends the whole server; and it keeps a connection whose client has left until the keep-alive time
+is over, or for ever when an HTTP/2 stream still had bytes to send.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import structlog
+import trio
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
+
+MAX_CONNECTIONS = 1024
+# For the app to take leave once its client is gone; the job itself is cancelled at once.
+LEAVE_S = 5.0
+log = structlog.get_logger("peernode.edge")
+
+
+class Connections:
+    """Runs the connections of one server; at most ``MAX_CONNECTIONS`` at a time."""
+
+    def __init__(self, app: ASGIWrapper, config: Config, context: WorkerContext) -> None:
+        self._app = app
+        self._config = config
+        self._context = context
+        self.open = 0
+
+    async def run(self, stream: trio.SocketStream) -> None:
+        """One connection, from accept to close. Raises nothing but cancellation."""
+        if self.open >= MAX_CONNECTIONS:
+            log.warning("connection_refused", open=self.open)
+            return  # whoever accepted it closes it
+        self.open += 1
+        try:
+            # Typed for TLS streams, made for both.
+            tls = cast(trio.SSLStream, stream)
+            await _Connection(self._app, self._config, self._context, ConnectionState({}), tls)
+        except* Exception as group:  # noqa: BLE001  # one connection's defect is nobody else's
+            log.warning("connection_failed", errors=[type(err).__name__ for err in group.exceptions])
+        finally:
+            self.open -= 1
+
+
+class _Connection(TCPServer):
+    async def _read_data(self) -> None:
+        await super()._read_data()
+        await self.idle_task.stop()
+        nursery = self._task_group._nursery
+        if nursery is not None:
+            nursery.cancel_scope.deadline = trio.current_time() + LEAVE_S
