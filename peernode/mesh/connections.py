@@ -23,7 +23,8 @@ log = structlog.get_logger(__name__)
 
 __all__ = ["Connections", "PeerStatus"]
 
-MAX_LEARNED = 32
+# Enough for every node to stay reachable within few hops; a job dials whom it needs. Others may dial us on top.
+MAX_LEARNED = 8
 MAX_DIALS = 8
 # Two peers that learn of each other would dial each other at once; the one with the larger id waits a moment.
 YIELD_S = 2.0
@@ -145,7 +146,8 @@ class Connections:
             passed_over = self._learned.keys() | self._join.keys() | {self._peer_id}
             strangers = [peer_id for peer_id in snapshot.adverts if peer_id not in passed_over]
             self._rng.shuffle(strangers)
-            for peer_id in strangers[: MAX_LEARNED - len(self._learned)]:
+            room = MAX_LEARNED - max(len(self._learned), len(self.watch.peers()))
+            for peer_id in strangers[: max(room, 0)]:
                 self._learned[peer_id] = snapshot.adverts[peer_id].advert.addresses
                 nursery.start_soon(self._keep_learned, peer_id)
 

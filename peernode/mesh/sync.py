@@ -26,6 +26,8 @@ OpenStream = Callable[[str, str], Awaitable[FrameStream]]
 
 PROTOCOL = "/peernode/sync/1"
 BATCH_S = 1.0
+RELAY_S = 1.0
+SESSIONS_AT_FULL_RATE = 12
 FIRST_WORD_S = 10.0
 QUIET_S = 60.0
 RETRY_S = 1.0
@@ -37,8 +39,18 @@ MAX_BAD_ADVERTS = 32
 class _Session:
     """One open sync stream: what the neighbour is known to have, and the two directions of it."""
 
-    def __init__(self, stream: FrameStream, directory: Directory, rng: random.Random) -> None:
+    def __init__(
+        self,
+        stream: FrameStream,
+        peer_id: str,
+        directory: Directory,
+        rng: random.Random,
+        crowding: Callable[[], float],
+    ) -> None:
         self._stream = stream
+        self._peer_id = peer_id
+        self._crowding = crowding
+        self._held: dict[str, tuple[int, float]] = {}
         self._directory = directory
         self._rng = rng
         self._theirs: dict[str, int] = {}
@@ -68,34 +80,56 @@ class _Session:
             await self._stream.send(frame)
         with trio.move_on_after(FIRST_WORD_S):
             await self._told.wait()
-        version = -1
+        version, relay_after_s = -1, 0.0
         while True:
-            with trio.move_on_after(QUIET_S / 3):
+            with trio.move_on_after(RELAY_S if self._held else QUIET_S / 3):
                 version = (await self._directory.wait_change(version)).version
-            frames = list(encode_adverts(self._lacking()))
+            adverts, notice = self._outgoing(relay_after_s)
             # An empty Have now and then shows that a quiet side is alive.
-            for frame in frames or encode_have({}):
+            frames = list(encode_adverts(adverts))
+            if notice or not frames:
+                frames += encode_have(notice)
+            for frame in frames:
                 await self._stream.send(frame)
-            await trio.sleep(BATCH_S * self._rng.uniform(0.8, 1.2))
+            relay_after_s = RELAY_S * self._crowding()
+            await trio.sleep(BATCH_S * self._crowding() * self._rng.uniform(0.8, 1.2))
 
-    def _lacking(self) -> list[tuple[int, bytes]]:
-        items = []
-        numbers = self._directory.digest()
+    def _outgoing(self, relay_after_s: float) -> tuple[list[tuple[int, bytes]], dict[str, int]]:
+        """The adverts to send now, and the numbers to tell of those that are held back.
+
+        Our own advert goes at once. Somebody else's waits ``relay_after_s``: most neighbours hear it from its
+        originator, and their notice of that makes the relay needless.
+        """
+        adverts, notice = [], {}
+        numbers, now = self._directory.digest(), trio.current_time()
+        held, self._held = self._held, {}
         for peer, seq in numbers.items():
-            holding = self._directory.holding(peer) if seq > self._theirs.get(peer, 0) else None
-            if holding is not None and peer != self._stream.peer_id:
-                items.append((holding.age_ms, holding.signed.raw))
-                self._theirs[peer] = seq
+            if peer == self._stream.peer_id or seq <= self._theirs.get(peer, 0):
+                continue
+            known_seq, since = held.get(peer, (0, now))
+            if known_seq != seq:
+                since = now
+                notice[peer] = seq
+            holding = self._directory.holding(peer)
+            if holding is None:  # expired here: nothing to hand on
+                continue
+            if peer != self._peer_id and now - since < relay_after_s:
+                self._held[peer] = (seq, since)
+                continue
+            notice.pop(peer, None)  # the advert itself says it
+            adverts.append((holding.age_ms, holding.signed.raw))
+            self._theirs[peer] = seq
         self._theirs = {peer: seq for peer, seq in self._theirs.items() if peer in numbers}
-        return items
+        return adverts, {peer: seq for peer, seq in notice.items() if peer in self._held}
 
     async def _receive(self) -> None:
         while True:
             message = decode(await self._stream.receive(QUIET_S))
             if isinstance(message, Have):
                 known = self._directory.digest()
-                # Only peers we could tell about are worth remembering: the neighbour must not fill our memory.
-                self._theirs.update((peer, seq) for peer, seq in message.numbers.items() if peer in known)
+                for peer, seq in message.numbers.items():
+                    if peer in known:  # others we cannot tell about; the neighbour must not fill our memory
+                        self._theirs[peer] = max(seq, self._theirs.get(peer, 0))
                 self._told.set()
                 continue
             for age_ms, raw in message.items:
@@ -152,13 +186,17 @@ class Sync:
                         nursery.start_soon(tend, peer_id)
                 await watch.wait_change()
 
+    def _crowding(self) -> float:
+        """By how much each session slows down, so that all together send at a fixed rate."""
+        return max(1.0, len(self._sessions) / SESSIONS_AT_FULL_RATE)
+
     async def _converse(self, stream: FrameStream) -> None:
         if stream.peer_id in self._sessions:
             await stream.abort()
             return
         self._sessions.add(stream.peer_id)
         try:
-            await _Session(stream, self._directory, self._rng).run()
+            await _Session(stream, self._peer_id, self._directory, self._rng, self._crowding).run()
         finally:
             self._sessions.discard(stream.peer_id)
             await stream.abort()

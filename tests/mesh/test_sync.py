@@ -41,6 +41,7 @@ def signed(identity, seq, *, lease_ms=60_000):
 async def neighbours(start_host, dial, open_stream, nursery, monkeypatch):
     """Two directories joined by a sync session."""
     monkeypatch.setattr("peernode.mesh.sync.BATCH_S", 0.05)
+    monkeypatch.setattr("peernode.mesh.sync.RELAY_S", 0.2)
     left, right = (Directory(network="n", clock_ms=clock_ms) for _ in range(2))
     rng = random.Random(1)
     syncs = [Sync(peer_id=name, directory=directory, rng=rng) for name, directory in (("l", left), ("r", right))]
