@@ -7,10 +7,11 @@ from peernode.cli.options import HomeOption, JsonOption, home_at
 COLUMNS = {
     "peer_id": "peer",
     "connected": "connected",
-    "addresses": "addresses",
+    "direction": "direction",
+    "address": "address",
+    "rtt_ms": "rtt ms",
     "models": "models",
     "free_slots": "free slots",
-    "rtt_ms": "rtt ms",
     "version": "version",
 }
 

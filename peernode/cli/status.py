@@ -29,4 +29,7 @@ def _entries(value: object) -> list[str]:
 def _name(value: object) -> str:
     if value is None:
         return "none"
-    return str(value.get("id") or value.get("peer_id") or value) if isinstance(value, dict) else str(value)
+    if isinstance(value, dict):
+        named = value.get("id") or value.get("peer_id")
+        return str(named) if named else ", ".join(f"{key} {inner}" for key, inner in value.items())
+    return str(value)

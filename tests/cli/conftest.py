@@ -55,10 +55,13 @@ class Operator:
         }
 
     def models(self):
-        return [{"id": "org/tiny", "local": True, "nodes_available": 1, "context_length": 2048}]
+        prices = {"prompt": 100_000, "cached": 25_000, "completion": 400_000}
+        provider = {"peer_id": PROVIDER.peer_id, "quantization": "Q4_1", "context_length": 2048, "prices": prices}
+        cheaper = {**provider, "quantization": "Q8_0", "prices": {**prices, "prompt": 90_000}}
+        return [{"id": "org/tiny", "here": True, "nodes_available": 2, "providers": [provider, cheaper]}]
 
     def peers(self):
-        return [{"peer_id": COORDINATOR.peer_id, "addresses": ["/ip4/127.0.0.1/tcp/2"], "models": ["org/tiny"]}]
+        return [{"peer_id": COORDINATOR.peer_id, "address": "/ip4/127.0.0.1/tcp/2", "models": ["org/tiny"]}]
 
 
 @dataclass

@@ -39,7 +39,8 @@ def test_status_as_json_and_for_people(peernode, node):
 
 def test_models_and_peers(peernode, node):
     assert json.loads(peernode("models", "--json").out)[0]["id"] == "org/tiny"
-    assert "org/tiny" in peernode("models").out
+    (row,) = peernode("models").out.splitlines()[1:]
+    assert row.split() == ["org/tiny", "yes", "2", "Q4_1,", "Q8_0", "2048", "90000", "400000"]
     assert json.loads(peernode("peers", "--json").out)[0]["models"] == ["org/tiny"]
     assert "12D3Koo" in peernode("peers").out
 

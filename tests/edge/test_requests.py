@@ -173,7 +173,7 @@ NEARLY_RIGHT = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(NEARLY_RIGHT | JSON | st.binary(max_size=40))
 def test_any_body_is_read_or_refused_by_type(body):
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
