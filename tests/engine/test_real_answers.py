@@ -34,9 +34,9 @@ async def ask_all(engine: Engine, jobs: list) -> list[Reply]:
     return [replies[number] for number in range(len(jobs))]
 
 
-async def test_it_knows_a_capital_and_what_it_is(ready_engine: Start) -> None:
+async def test_it_answers_and_knows_what_it_is(ready_engine: Start) -> None:
     engine = await ready_engine(demo_model())
-    reply = await ask(engine, job("What is the capital of France?", max_tokens=32))
+    reply = await ask(engine, job("Name the capital city of France.", max_tokens=32))
     assert "Paris" in reply.text
     assert (reply.reason, reply.usage.completion_tokens) == ("stop", len(reply.ids))
     facts = engine.facts
