@@ -83,7 +83,8 @@ class Connections:
                 last = error
             if self.watch.live(peer_id):
                 return
-        raise last or DialFailed(f"Peer {peer_id} could not be reached.", cause="no address of it is known")
+        cause = "the connection was lost at once" if self._addresses(peer_id) else "no address of it is known"
+        raise last or DialFailed(f"Peer {peer_id} could not be reached.", cause=cause)
 
     def _addresses(self, peer_id: str) -> list[str]:
         addresses = list(self._join.get(peer_id, ()))

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from peernode.wire.advert import Advert, SignedAdvert
+from peernode.wire.advert import Advert, ModelCard, SignedAdvert
 
 CLOCK_TOLERANCE_MS = 30_000
 MAX_PEERS = 4096
@@ -64,7 +64,7 @@ class Holding:
 
 
 def same_news(old: Advert, new: Advert) -> bool:
-    """True when ``new`` only renews ``old``: nothing differs but number, times and load."""
+    """True when ``new`` only renews ``old``: nothing differs but number, times, load and measured rates."""
     aligned = replace(
         new,
         seq=old.seq,
@@ -73,8 +73,13 @@ def same_news(old: Advert, new: Advert) -> bool:
         queued=old.queued,
         receipts_log_size=old.receipts_log_size,
         receipts_log_root=old.receipts_log_root,
+        models=_unmeasured(new),
     )
-    return aligned == old
+    return aligned == replace(old, models=_unmeasured(old))
+
+
+def _unmeasured(advert: Advert) -> tuple[ModelCard, ...]:
+    return tuple(replace(card, decode_tps=0, prefill_tps=0) for card in advert.models)
 
 
 class LeaseTable:

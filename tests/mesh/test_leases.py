@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from peernode.mesh.leases import CLOCK_TOLERANCE_MS, ChangeKind, LeaseTable
 from peernode.wire.advert import Advert, SignedAdvert
+from tests.samples import CARD
 
 WALL = 1_000_000_000
 LEASE = 15_000
@@ -61,6 +62,17 @@ def test_a_newer_advert_extends_and_an_older_one_does_not():
     assert offer(table, advert(seq=3, free_slots=0), 5_000).kind is ChangeKind.RENEWED
     assert offer(table, advert(seq=4, version="1"), 6_000).kind is ChangeKind.CHANGED
     assert table.next_expiry() == 6_000 + LEASE
+
+
+def test_load_and_measured_rates_are_no_news_but_what_is_offered_is():
+    def offering(seq, **changes):
+        card = dataclasses.replace(CARD, **changes)
+        return SignedAdvert(dataclasses.replace(advert(seq=seq, free_slots=seq).advert, models=(card,)), b"")
+
+    table = LeaseTable()
+    offer(table, offering(1))
+    assert offer(table, offering(2, decode_tps=99, prefill_tps=999)).kind is ChangeKind.RENEWED
+    assert offer(table, offering(3, price_prompt=7)).kind is ChangeKind.CHANGED
 
 
 def test_a_departure_removes_and_its_replay_or_an_older_advert_cannot_resurrect():
