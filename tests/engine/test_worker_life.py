@@ -47,10 +47,10 @@ def tiny(tmp_path: Path) -> Path:
 
 
 async def test_a_killed_worker_fails_its_jobs_and_is_replaced(ready_engine: Start, tiny: Path) -> None:
-    engine = await ready_engine(tiny, threads=1)
+    engine = await ready_engine(tiny, threads=1, context=2048)
     before = engine.worker_pid
     assert before is not None
-    async with engine.open(job("Hello", max_tokens=900, temperature=1.0)) as stream:
+    async with engine.open(job("Hello", max_tokens=1900, temperature=1.0)) as stream:
         async for event in stream:
             if isinstance(event, Tokens):
                 break
@@ -64,6 +64,18 @@ async def test_a_killed_worker_fails_its_jobs_and_is_replaced(ready_engine: Star
         await engine.wait_ready()
     assert engine.worker_pid != before
     assert (await ask(engine, job("Hello", max_tokens=3))).ids
+
+
+async def test_a_worker_that_hangs_is_taken_for_dead(
+    ready_engine: Start, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("peernode.engine.runner._STEP_SILENCE_S", 0.3)
+    engine = await ready_engine(tiny, threads=1)
+    assert engine.worker_pid is not None
+    os.kill(engine.worker_pid, signal.SIGSTOP)
+    with trio.fail_after(30):
+        assert isinstance((await ask(engine, job("Hello"))).error, EngineCrashed)
+        await engine.wait_ready()
 
 
 async def test_an_engine_that_ends_takes_its_worker_along(tiny: Path) -> None:
@@ -128,6 +140,32 @@ async def test_half_a_model_is_not_a_model(tiny: Path, tmp_path: Path) -> None:
 
 async def test_a_missing_file_is_not_a_model(tmp_path: Path) -> None:
     await failure_of(tmp_path / "missing.gguf")
+
+
+async def test_a_worker_that_never_survives_loading_is_given_up(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    failure = await failure_of(tiny)
+    assert "dies" in failure.sentence
+
+
+async def test_a_worker_that_cannot_be_started_is_given_up(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    await failure_of(tiny)
+
+
+async def test_waiters_learn_of_every_change(tiny: Path) -> None:
+    async with running(tiny, EngineSettings(context=2048, threads=1, slots=1)) as engine:
+        version = engine.version
+        with trio.fail_after(30):
+            while engine.state != "ready":
+                version = await engine.wait_change(version)
+            async with engine.open(job("Hello", max_tokens=1900, temperature=1.0)) as stream:
+                async for event in stream:
+                    if isinstance(event, Tokens):
+                        break
+                assert engine.load().free_slots == 0
+            while engine.load().free_slots == 0:
+                version = await engine.wait_change(version)
 
 
 async def test_an_endless_template_is_refused_when_the_model_is_loaded(tmp_path: Path) -> None:
