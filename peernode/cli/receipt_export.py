@@ -47,6 +47,11 @@ def export_document(records: Sequence[ReceiptRecord]) -> dict[str, Any]:
     return {"format": FORMAT, "receipts": [_entry(record) for record in records]}
 
 
+def render(document: object) -> bytes:
+    """The one way in which a document is written to a file."""
+    return (json.dumps(document, indent=2) + "\n").encode("ascii")
+
+
 def _entry(record: ReceiptRecord) -> dict[str, Any]:
     raw, made = record.receipt.raw, record.countersignature
     return {
@@ -75,6 +80,10 @@ def read_document(raw: bytes) -> list[Exported]:
         raise BadExport("The file is nested too deeply.") from err
     except ValueError as err:
         raise BadExport("The file is not JSON.", cause=str(err)[:100]) from err
+    if render(document) != raw:
+        raise BadExport(
+            "The file is not as it was exported.", cause="its spacing, spelling of values or line ends differ"
+        )
     _require_keys(document, {"format", "receipts"}, set())
     if document["format"] != FORMAT:
         raise BadExport("The file has another format.", cause=f"not {FORMAT}")

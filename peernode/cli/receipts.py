@@ -91,7 +91,7 @@ def show(
     ] = None,
 ) -> None:
     """Show every signed field of a request's receipts, or write them to a file."""
-    from peernode.cli.receipt_export import export_document
+    from peernode.cli.receipt_export import export_document, render
     from peernode.cli.terminal import aside, print_json
 
     with ledger_of(home) as store:
@@ -99,7 +99,7 @@ def show(
     document = export_document(records)
     if export is not None:
         try:
-            export.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+            export.write_bytes(render(document))
         except OSError as err:
             raise ExportFailed(
                 "The export cannot be written.", cause=f"{export}: {(err.strerror or '').lower()}"

@@ -1,0 +1,126 @@
+"""Whole answers over HTTP: one client beside eight, and straight from the provider beside through another node.
+
+Real processes on loopback, alternating rounds in one run, medians and ratios. The prompt differs from request to
+request, so that nothing is answered from a cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
+from nodes import NodeProcess, chat_stream
+
+MODEL_ID = "demo"
+
+
+@dataclass
+class Round:
+    """Seconds to the first token of each client, output tokens of all, and seconds from first request to last token."""
+
+    first_token_s: list[float] = field(default_factory=list)
+    tokens: int = 0
+    took_s: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        return self.tokens / self.took_s
+
+
+def run_round(url: str, clients: int, tokens: int, salt: int) -> Round:
+    outcome, lock = Round(), threading.Lock()
+
+    def client(number: int) -> None:
+        body = {
+            "model": MODEL_ID,
+            "messages": [
+                {"role": "user", "content": f"{salt}.{number}: write a long story about a fox in the forest."}
+            ],
+            "max_tokens": tokens,
+            "temperature": 1.0,
+            "seed": salt * 100 + number,
+            "stream_options": {"include_usage": True},
+        }
+        began = time.perf_counter()
+        first = None
+        count = 0
+        for chunk in chat_stream(url, body):
+            if first is None and chunk["choices"] and chunk["choices"][0]["delta"].get("content"):
+                first = time.perf_counter() - began
+            count = (chunk.get("usage") or {}).get("completion_tokens", count)
+        with lock:
+            outcome.tokens += count
+            outcome.first_token_s.append(first or 0.0)
+
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
+    began = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    outcome.took_s = time.perf_counter() - began
+    return outcome
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--tokens", type=int, default=96)
+    options = parser.parse_args()
+    console = Console(width=100)
+    nodes: list[NodeProcess] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            provider = NodeProcess(
+                Path(scratch) / "provider", "--model", f"{MODEL_ID}={options.model}", name="provider"
+            )
+            nodes.append(provider)
+            provider.start()
+            edge = NodeProcess(Path(scratch) / "edge", "--join", provider.address, name="edge")
+            nodes.append(edge)
+            edge.start()
+            edge.wait_for_offer(provider.peer_id)
+            routes = {"straight from the provider": provider.url, "through another node": edge.url}
+            cases = {(name, clients): list[Round]() for name in routes for clients in (1, 8)}
+            run_round(edge.url, 1, 8, 999)
+            for number in range(options.rounds):
+                for (name, clients), rounds in cases.items():
+                    rounds.append(run_round(routes[name], clients, options.tokens, number * 10 + clients))
+                    console.print(f"round {number + 1}: {name}, {clients} clients: {rounds[-1].rate:.1f} tokens/s")
+        finally:
+            for node in nodes:
+                node.kill()
+    show(console, cases)
+
+
+def show(console: Console, cases: dict[tuple[str, int], list[Round]]) -> None:
+    table = Table(title="Answers over HTTP, medians")
+    for column in ("route", "clients", "tokens/s", "× one client", "× straight", "first token, ms"):
+        table.add_column(column, justify="left" if column == "route" else "right")
+    rates = {case: statistics.median(each.rate for each in rounds) for case, rounds in cases.items()}
+    for (name, clients), rounds in cases.items():
+        first_ms = 1000 * statistics.median(second for each in rounds for second in each.first_token_s)
+        table.add_row(
+            name,
+            str(clients),
+            f"{rates[name, clients]:.1f}",
+            f"{rates[name, clients] / rates[name, 1]:.2f}",
+            f"{rates[name, clients] / rates['straight from the provider', clients]:.3f}",
+            f"{first_ms:.0f}",
+        )
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
