@@ -59,6 +59,8 @@ async def serve(config: NodeConfig) -> None:
     home = Home(config.home)
     with home.occupied():
         identity = load_or_create(home.key_file)
+        # Every task of the node starts from this context, so every line says whose it is.
+        structlog.contextvars.bind_contextvars(node=identity.peer_id)
         store = ReceiptStore.open(home.ledger_file, own=identity.peer_id)
         try:
             await Node(config, home=home, identity=identity, store=store).run()

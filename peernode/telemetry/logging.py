@@ -48,6 +48,7 @@ def configure_logging(*, style: LogFormat = "auto", level: str = "info") -> None
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if as_json
         else [
+            shorten_node,
             structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty(),
                 pad_event_to=28,
@@ -79,4 +80,11 @@ def drop_forbidden(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Replace the value of any field that may hold a prompt, an answer or a key."""
     for name in FORBIDDEN_FIELDS & event.keys():
         event[name] = "[not logged]"
+    return event
+
+
+def shorten_node(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """On a terminal the end of the node's own peer id is enough to tell two nodes apart."""
+    if "node" in event:
+        event["node"] = f"…{event['node'][-6:]}"
     return event
