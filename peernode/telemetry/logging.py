@@ -54,7 +54,7 @@ def configure_logging(*, style: LogFormat = "auto", level: str = "info") -> None
                 pad_event_to=28,
                 # The default one shows the local variables of every frame, and those hold prompts.
                 exception_formatter=structlog.dev.plain_traceback,
-            )
+            ),
         ]
     )
     structlog.configure(
