@@ -75,9 +75,16 @@ async def test_company_seldom_changes_what_a_seed_says(ready_engine: Start) -> N
     jobs = [job(f"Describe the number {n} in one line.", max_tokens=16, temperature=0.8, seed=n) for n in range(8)]
     together = await ask_all(engine, jobs)
     alone = [await ask(engine, asked) for asked in jobs]
-    same = sum(a.ids == b.ids for a, b in zip(alone, together, strict=True))
-    print(f"identical alone and in a batch of 8: {same} of 8")  # noqa: T201 - the figure is worth seeing
-    assert same >= 3
+    # Prompts that are prefilled in one step see other roundings; decoding itself does not depend on the company.
+    agreed = sum(agreement(a.ids, b.ids) for a, b in zip(alone, together, strict=True))
+    said = sum(len(a.ids) for a in alone)
+    print(f"the same alone and in a batch of 8, up to the first difference: {agreed} of {said} tokens")  # noqa: T201
+    assert agreed >= said * 0.4
+
+
+def agreement(one: list[int], other: list[int]) -> int:
+    """The number of tokens before the first difference."""
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 async def test_a_continued_answer_goes_on_where_it_was(ready_engine: Start) -> None:
