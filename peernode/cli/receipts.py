@@ -26,6 +26,7 @@ COLUMNS = {
     "credits": "credits",
     "state": "state",
 }
+REFUSED_COLUMNS = ("time", "request_id", "provider", "reason")
 
 
 class UnknownReceipt(PeernodeError):
@@ -69,17 +70,44 @@ def list_receipts(
     home: HomeOption = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most this many.")] = 50,
     before: Annotated[int | None, typer.Option(metavar="MS", help="Recorded before this Unix time in ms.")] = None,
+    refused: Annotated[
+        bool, typer.Option("--refused", help="Those that this node, or its coordinator, refused.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """List receipts, the newest first."""
     from peernode.cli.terminal import print_json, print_table
 
+    if refused:
+        _list_refused(home, limit, as_json)
+        return
     with ledger_of(home) as store:
         rows = [_row(record) for record in store.list(limit=limit, before_ms=before)]
     if as_json:
         print_json(rows)
     else:
         print_table(rows, {**COLUMNS}, empty="No receipts yet.")
+
+
+def _list_refused(home: Path | None, limit: int, as_json: bool) -> None:
+    """Refusals with their reasons; some never were receipts, so they are a list of their own."""
+    from peernode.cli.terminal import print_json, print_table
+
+    with ledger_of(home) as store:
+        rows = [
+            {
+                "time": _time(refusal.recorded_ms),
+                "request_id": refusal.request_id,
+                "part": refusal.part,
+                "provider": refusal.provider,
+                "reason": refusal.reason,
+            }
+            for refusal in store.refusals(limit=limit)
+        ]
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(rows, {name: name for name in REFUSED_COLUMNS}, empty="No receipt was refused.")
 
 
 def show(

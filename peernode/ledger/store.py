@@ -100,15 +100,17 @@ class ReceiptStore:
             if known is None:
                 self._insert_countersignature(db, made, now_ms)
 
-    def refuse(self, refusal: Refusal, *, digest: bytes | None = None) -> None:
-        """Record a refused receipt; ``digest`` when it is at least well-formed."""
+    def refuse(self, refusal: Refusal, *, signed: SignedReceipt | None = None) -> None:
+        """Record a refused receipt; ``signed`` when it is at least a receipt, which then is found like any other."""
         with self._engine.begin() as db:
+            if signed is not None:
+                self._insert(db, signed, refusal.recorded_ms)
             db.execute(
                 insert(refusals).values(
                     request_id=refusal.request_id,
                     part=refusal.part,
                     provider=refusal.provider,
-                    receipt_digest=digest,
+                    receipt_digest=signed.digest if signed else None,
                     raw=refusal.raw,
                     code=refusal.code,
                     reason=refusal.reason[:1024],
@@ -130,9 +132,11 @@ class ReceiptStore:
         with self._reader.connect() as db:
             return [_record(row) for row in db.execute(query)]
 
-    def refusals(self, request_id: str) -> Sequence[Refusal]:
-        """Refused receipts of one request, oldest first."""
-        query = select(refusals).where(refusals.c.request_id == request_id).order_by(refusals.c.id)
+    def refusals(self, request_id: str | None = None, *, limit: int = 50) -> Sequence[Refusal]:
+        """Refused receipts, of one request or of all; the newest first."""
+        query = select(refusals).order_by(refusals.c.id.desc()).limit(limit)
+        if request_id is not None:
+            query = query.where(refusals.c.request_id == request_id)
         with self._reader.connect() as db:
             return [
                 Refusal(row.request_id, row.part, row.provider, row.raw, row.code, row.reason, row.recorded_ms)

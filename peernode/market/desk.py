@@ -42,19 +42,18 @@ class ReceiptDesk:
 
     async def take(self, raw: bytes, ordered: Ordered, got: Delivered) -> Receipted | Failed:
         """Receipted once receipt and countersignature are durable here; Failed(ReceiptRefused), recorded, otherwise."""
-        digest: bytes | None = None
+        signed: SignedReceipt | None = None
         try:
-            signed = open_receipt(raw)
-            digest = signed.digest
-            check_receipt(signed.receipt, ordered.offer, ordered.request, ordered.card, got)
-            made = await trio.to_thread.run_sync(lambda: self._countersign(signed))
+            signed = receipt = open_receipt(raw)
+            check_receipt(receipt.receipt, ordered.offer, ordered.request, ordered.card, got)
+            made = await trio.to_thread.run_sync(lambda: self._countersign(receipt))
         except WireError as err:
-            return await self._refuse(raw, digest, ordered, _as_refusal(err))
+            return await self._refuse(raw, signed, ordered, _as_refusal(err))
         except ReceiptConflict as err:
-            return await self._refuse(raw, digest, ordered, ReceiptRefused(err.sentence))
+            return await self._refuse(raw, signed, ordered, ReceiptRefused(err.sentence))
         except ReceiptRefused as err:
-            return await self._refuse(raw, digest, ordered, err)
-        return Receipted(signed, made)
+            return await self._refuse(raw, signed, ordered, err)
+        return Receipted(receipt, made)
 
     def _countersign(self, signed: SignedReceipt) -> SignedCountersignature:
         now_ms = self._clock_ms()
@@ -68,11 +67,13 @@ class ReceiptDesk:
 
         return self._store.countersign(signed, build, now_ms=now_ms)
 
-    async def _refuse(self, raw: bytes, digest: bytes | None, ordered: Ordered, err: ReceiptRefused) -> Failed:
+    async def _refuse(self, raw: bytes, signed: SignedReceipt | None, ordered: Ordered, err: ReceiptRefused) -> Failed:
         offer = ordered.offer
         reason = err.cause or err.sentence
         refusal = Refusal(offer.request_id, offer.part, offer.provider, raw, err.code, reason, self._clock_ms())
-        await trio.to_thread.run_sync(lambda: self._store.refuse(refusal, digest=digest))
+        # Somebody else's receipt, sent in place of this job's, is kept as bytes only.
+        about = signed if signed and signed.receipt.request_id == offer.request_id else None
+        await trio.to_thread.run_sync(lambda: self._store.refuse(refusal, signed=about))
         log.warning("receipt_refused", request_id=offer.request_id, provider=offer.provider, reason=reason)
         return Failed(err)
 

@@ -10,7 +10,7 @@ import trio
 
 from peernode.chat.errors import BadRequest, JobError, ProviderBusy, ProviderFailed
 from peernode.chat.events import Failed, Finished, Receipted, Started, Tokens
-from peernode.ledger import ReceiptStore
+from peernode.ledger import ReceiptStore, Refusal
 from peernode.market.batching import TokenBatch
 from peernode.market.patience import COUNTERSIGN_S, OFFER_S
 from peernode.market.provider import Provider, Work
@@ -93,7 +93,7 @@ class JobService:
         while isinstance(frame, CancelFrame):  # a cancel may have crossed the end of the answer
             frame = await talk.receive(COUNTERSIGN_S)
         if isinstance(frame, ErrorFrame):
-            log.warning("own_receipt_refused", code=frame.code, reason=frame.sentence)
+            await self._note_refusal(receipt, frame)
             return
         assert isinstance(frame, CountersignFrame)  # nothing else is in turn
         made = open_countersignature(frame.raw)
@@ -101,6 +101,14 @@ class JobService:
         await trio.to_thread.run_sync(lambda: self._store.add_countersignature(made, now_ms=self._clock_ms()))
         await talk.send(EndFrame())
         log.info("job_served", tokens=receipt.receipt.completion_tokens, credits=receipt.receipt.credits)
+
+    async def _note_refusal(self, receipt: SignedReceipt, frame: ErrorFrame) -> None:
+        log.warning("own_receipt_refused", code=frame.code, reason=frame.sentence)
+        body = receipt.receipt
+        refusal = Refusal(
+            body.request_id, body.part, body.provider, receipt.raw, frame.code, frame.sentence, self._clock_ms()
+        )
+        await trio.to_thread.run_sync(lambda: self._store.refuse(refusal, signed=receipt))
 
 
 class _Serving:

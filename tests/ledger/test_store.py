@@ -81,7 +81,15 @@ def test_what_was_stored_is_found_with_its_countersignature(provider: ReceiptSto
 def test_a_refused_receipt_is_recorded_with_its_reason(coordinator: ReceiptStore) -> None:
     signed = signed_receipt()
     refusal = Refusal("req_x", 0, PROVIDER.peer_id, signed.raw, "receipt_refused", "credits: 9 billed", 1)
-    coordinator.refuse(refusal, digest=signed.digest)
+    coordinator.refuse(refusal, signed=signed)
+    assert list(coordinator.refusals("req_x")) == list(coordinator.refusals()) == [refusal]
+    (record,) = coordinator.find(signed.receipt.request_id)
+    assert (record.refused, record.countersignature) == ("credits: 9 billed", None)
+
+
+def test_bytes_that_are_no_receipt_are_recorded_all_the_same(coordinator: ReceiptStore) -> None:
+    refusal = Refusal("req_x", 0, PROVIDER.peer_id, b"garbage", "receipt_refused", "not msgpack", 1)
+    coordinator.refuse(refusal)
     assert list(coordinator.refusals("req_x")) == [refusal]
     assert not coordinator.find("req_x")
 
