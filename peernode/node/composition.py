@@ -47,6 +47,7 @@ log = structlog.get_logger(__name__)
 
 # The HTTP servers close after the last job; what is left then is idle connections.
 HTTP_GRACE_S = 2.0
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def _now_ms() -> int:
@@ -120,7 +121,10 @@ class Node:
     async def run(self) -> None:
         """Start everything, wait for a signal, drain, stop. Raises ExceptionGroup of whatever a part could not do."""
         stopping, stop_http = trio.Event(), trio.Event()
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        for number in STOP_SIGNALS:
+            # What the receiver puts back when it is done: a second SIGTERM must not turn the exit into a death.
+            signal.signal(number, signal.SIG_IGN)
+        with trio.open_signal_receiver(*STOP_SIGNALS) as signals:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_heed, signals, stopping, nursery.cancel_scope)
                 await self._run_parts(nursery, stopping, stop_http)

@@ -130,6 +130,15 @@ def test_sigterm_finishes_the_running_answer_leaves_the_directory_and_exits_zero
     assert edge.stop() == 0
 
 
+def test_a_second_sigterm_in_the_middle_of_the_exit_changes_nothing(launch: Launch) -> None:
+    node = launch("node")
+    node.signal(signal.SIGTERM)
+    node.wait_for("node_stopped")
+    while node.running:
+        node.signal(signal.SIGTERM)
+    assert node.stop() == 0
+
+
 def test_a_model_that_cannot_be_loaded_stops_the_start_with_one_clear_sentence(launch: Launch, tmp_path: Path) -> None:
     garbage = tmp_path / "garbage.gguf"
     garbage.write_bytes(b"GGUF" + os.urandom(4096))
