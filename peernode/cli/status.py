@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from peernode.cli.options import HomeOption, JsonOption, home_at
 
 
@@ -30,6 +33,22 @@ def _name(value: object) -> str:
     if value is None:
         return "none"
     if isinstance(value, dict):
+        if "state" in value:
+            return _model(value)
         named = value.get("id") or value.get("peer_id")
         return str(named) if named else ", ".join(f"{key} {inner}" for key, inner in value.items())
     return str(value)
+
+
+def _model(model: Mapping[str, Any]) -> str:
+    """One of the node's own models on one line: what it does now, and how fast it has been."""
+    said = [str(model["state"])]
+    if model.get("progress") is not None:
+        said.append(f"{model['progress']:.0%}")
+    if model.get("error"):
+        said.append(str(model["error"]))
+    if model["state"] == "ready":
+        said.append(f"{model['free_slots']} of {model['slots']} slots free")
+        if model["decode_tps"]:
+            said.append(f"{model['decode_tps']:g} tokens/s each, prompts {model['prefill_tps']:g} tokens/s")
+    return f"{model['id']} ({', '.join(said)})"

@@ -1,0 +1,25 @@
+"""How ``peernode status`` puts one of the node's own models on a line."""
+
+from __future__ import annotations
+
+import pytest
+
+from peernode.cli.status import _model
+
+IDLE = {"id": "tiny", "progress": None, "error": None, "slots": 8, "free_slots": 8, "decode_tps": 0, "prefill_tps": 0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"state": "loading", "progress": 0.37}, "tiny (loading, 37%)"),
+        ({"state": "failed", "error": "It is no GGUF."}, "tiny (failed, It is no GGUF.)"),
+        ({"state": "ready"}, "tiny (ready, 8 of 8 slots free)"),
+        (
+            {"state": "ready", "free_slots": 6, "decode_tps": 51.5, "prefill_tps": 400},
+            "tiny (ready, 6 of 8 slots free, 51.5 tokens/s each, prompts 400 tokens/s)",
+        ),
+    ],
+)
+def test_a_models_line(changes: dict[str, object], line: str) -> None:
+    assert _model({**IDLE, **changes}) == line
