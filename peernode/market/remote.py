@@ -32,6 +32,7 @@ from peernode.wire.job_frames import (
     TokensFrame,
 )
 from peernode.wire.offer import sign_offer
+from peernode.wire.receipt import FINISH_REASONS
 
 log = structlog.get_logger(__name__)
 
@@ -84,7 +85,7 @@ class _Order:
         """Offer, then hand events on up to Finished; returns the stream's last event."""
         try:
             await self._talk.send(OfferFrame(sign_offer(self._ordered.offer, self._identity)))
-            match await self._talk.receive(ACCEPT_S):
+            match await self._talk.receive(min(ACCEPT_S, patience.first_token_s)):
                 case AcceptFrame(model_id):
                     await emit(Started(self._ordered.offer.provider, model_id))
                 case BusyFrame(reason):
@@ -116,6 +117,8 @@ class _Order:
                     delivery.add(ids, text)
                     await emit(Tokens(text, ids))
                 case FinishedFrame(reason, prompt_tokens, cached_tokens):
+                    if reason not in FINISH_REASONS:  # the client would be told it, so it is not passed on unread
+                        return Failed(ProviderFailed("The provider ended its answer in no known way."))
                     delivery.reason = reason
                     return Finished(reason, Usage(prompt_tokens, len(delivery.ids), cached_tokens))
                 case ErrorFrame(code, sentence):

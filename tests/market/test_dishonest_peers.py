@@ -179,6 +179,19 @@ async def test_a_clean_end_of_stream_is_not_an_end_of_answer(tmp_path: Path) -> 
         assert isinstance(events[-1], Failed)
 
 
+async def test_an_invented_finish_reason_does_not_reach_the_client(tmp_path: Path) -> None:
+    async def invents(stream: FrameStream) -> None:
+        await stream.receive(10)
+        for frame in (AcceptFrame(CARD.id), TokensFrame(IDS, TEXT), FinishedFrame("<script>", 30, 0, len(IDS))):
+            await stream.send(encode_frame(frame))
+        await trio.sleep_forever()
+
+    async with pair(tmp_path, ScriptedEngine(), service=invents) as (edge, _):
+        last = (await collect(edge.coordinator, job()))[-1]
+        assert isinstance(last, Failed)
+        assert isinstance(last.error, ProviderFailed)
+
+
 class Asking:
     """A coordinator of the test's making: sends what it likes on the job protocol."""
 
