@@ -54,10 +54,12 @@ class Directory:
     """Live adverts of one network, kept by leases.
 
     ``clock_ms`` is Unix time in milliseconds, for judging when adverts were issued; leases run on trio's clock.
+    ``own`` is this node's peer id, whose adverts are no news to its log.
     """
 
-    def __init__(self, *, network: str, clock_ms: Callable[[], int]) -> None:
+    def __init__(self, *, network: str, clock_ms: Callable[[], int], own: str = "") -> None:
         self._network = network
+        self._own = own
         self._clock_ms = clock_ms
         self._table = LeaseTable()
         self._snapshot = DirectorySnapshot(version=0)
@@ -140,7 +142,7 @@ class Directory:
         touched = False
         for change in changes:
             touched = True
-            if change.kind is not ChangeKind.RENEWED:
+            if change.kind is not ChangeKind.RENEWED and change.peer != self._own:
                 log.info("peer_" + change.kind.value, peer=change.peer, seq=change.signed.advert.seq)
             for model in change.signed.advert.models:
                 self._model_names[model.id] = None

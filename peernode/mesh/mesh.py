@@ -64,7 +64,7 @@ class Mesh:
         rng: random.Random,
     ) -> None:
         self.peer_id = identity.peer_id
-        self.directory = Directory(network=network, clock_ms=clock_ms)
+        self.directory = Directory(network=network, clock_ms=clock_ms, own=identity.peer_id)
         self._identity = identity
         self._network = network
         self._listen = list(listen)
