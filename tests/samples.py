@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from peernode.chat.request import ChatRequest, Message, Sampling
+from peernode.chat.request import ChatRequest, Message
+from peernode.chat.sampling import Sampling
 from peernode.wire.advert import Advert, ModelCard
 from peernode.wire.countersignature import Countersignature, SignedCountersignature, sign_countersignature
 from peernode.wire.identity import Identity

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from peernode.chat.errors import JobError
 from peernode.wire.countersignature import SignedCountersignature
+from peernode.wire.logprobs import Logprobs
 from peernode.wire.receipt import SignedReceipt
 
 
@@ -32,10 +33,14 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """New output. Text may lag behind the ids: half a character or a possible stop string is held back."""
+    """New output. Text may lag behind the ids: half a character or a possible stop string is held back.
+
+    ``logprobs`` go with the ids, one entry each, if the request asked for them; else there are none.
+    """
 
     text: str
     ids: tuple[int, ...]
+    logprobs: tuple[Logprobs, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,16 @@
-"""The canonical chat request: what the client wants said, in one form whatever dialect it came in.
-
-Fractions are held as millionths, so that the request has one encoding and both sides digest the same bytes.
-"""
+"""The canonical chat request: what the client wants said, in one form whatever dialect it came in."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from peernode.chat.sampling import DEFAULTS, Sampling
 from peernode.wire import canonical
 from peernode.wire.canonical import Value
 from peernode.wire.errors import BadSchema
 from peernode.wire.fields import FieldReader, as_text
+from peernode.wire.logprobs import MAX_ALTERNATIVES
 
-MICRO = 1_000_000
 ROLES = ("system", "developer", "user", "assistant", "tool")
 MAX_MESSAGES = 2048
 MAX_CONTENT = 1 << 20
@@ -42,48 +40,17 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Sampling:
-    """How the next token is chosen. Temperature 0…2 and top_p 0…1, in millionths; temperature 0 is argmax."""
-
-    temperature_micro: int = MICRO
-    top_p_micro: int = MICRO
-
-    @classmethod
-    def of(cls, *, temperature: float = 1.0, top_p: float = 1.0) -> Sampling:
-        return cls(round(temperature * MICRO), round(top_p * MICRO))
-
-    @property
-    def temperature(self) -> float:
-        return self.temperature_micro / MICRO
-
-    @property
-    def top_p(self) -> float:
-        return self.top_p_micro / MICRO
-
-    def to_fields(self) -> list[Value]:
-        return [self.temperature_micro, self.top_p_micro]
-
-    @classmethod
-    def from_fields(cls, value: Value) -> Sampling:
-        read = FieldReader("sampling", value)
-        sampling = cls(read.integer("temperature", most=2 * MICRO), read.integer("top_p", most=MICRO))
-        read.done()
-        return sampling
-
-    @property
-    def digest(self) -> bytes:
-        """Names the sampler's parameters in a receipt."""
-        return canonical.digest(canonical.encode(self.to_fields()))
-
-
-@dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """Messages and how to answer them. ``max_tokens`` None leaves the length to the provider."""
+    """Messages and how to answer them. ``max_tokens`` None leaves the length to the provider.
+
+    ``top_logprobs`` None asks for no log-probabilities; 0 for those of the tokens that come, 1 … 20 for so many more.
+    """
 
     messages: tuple[Message, ...]
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
-    sampling: Sampling = Sampling()
+    sampling: Sampling = DEFAULTS
+    top_logprobs: int | None = None
 
     def to_fields(self) -> list[Value]:
         return [
@@ -91,27 +58,33 @@ class ChatRequest:
             self.max_tokens,
             list(self.stop),
             self.sampling.to_fields(),
+            self.top_logprobs,
         ]
 
     @classmethod
     def from_fields(cls, value: Value) -> ChatRequest:
         read = FieldReader("chat request", value)
         messages = read.items("messages", Message.from_fields, most=MAX_MESSAGES)
-        limit = read.nested("max_tokens")
+        limit = _optional(read.nested("max_tokens"), "max_tokens", range(1, MAX_TOKENS + 1))
         stop = read.items("stop", as_text, most=MAX_STOPS)
         sampling = Sampling.from_fields(read.nested("sampling"))
+        top_logprobs = _optional(read.nested("top_logprobs"), "top_logprobs", range(MAX_ALTERNATIVES + 1))
         read.done()
         if not messages:
             raise BadSchema("A chat request has no messages.")
         if "" in stop:
             raise BadSchema("A stop string is empty.")
-        if limit is not None and (
-            not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= MAX_TOKENS
-        ):
-            raise BadSchema("max_tokens is not a positive integer.")
-        return cls(messages, limit, stop, sampling)
+        return cls(messages, limit, stop, sampling, top_logprobs)
 
     @property
     def digest(self) -> bytes:
         """BLAKE2b-256 of the canonical request; what a receipt calls ``request_digest``."""
         return canonical.digest(canonical.encode(self.to_fields()))
+
+
+def _optional(value: Value, name: str, within: range) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or value not in within:
+        raise BadSchema(f"{name} is not an integer in its range.", cause=f"{within.start}…{within.stop - 1}")
+    return value

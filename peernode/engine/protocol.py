@@ -6,11 +6,13 @@ Owns the messages and their order of fields. One ``Step`` carries the news of ev
 from __future__ import annotations
 
 import functools
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, field, fields
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from peernode.engine.errors import WorkerProtocolBroken
 from peernode.engine.frames import Frame
+from peernode.wire.errors import BadSchema
+from peernode.wire.logprobs import Logprobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,8 @@ class Load:
 class Submit:
     """Run a job. ``messages`` holds [role, content, name]; ``max_tokens`` 0 means none was asked for.
 
-    ``max_tokens`` bounds the whole answer, ``continue_from`` included.
+    ``max_tokens`` bounds the whole answer, ``continue_from`` included. ``sampling`` is the canonical form of the
+    request's; ``top_logprobs`` is -1 when no log-probabilities were asked for.
     """
 
     tag: ClassVar[str] = "submit"
@@ -41,8 +44,8 @@ class Submit:
     messages: list[list[str]]
     max_tokens: int
     stop: list[str]
-    temperature: float
-    top_p: float
+    sampling: list[Any]
+    top_logprobs: int
     seed: int
     continue_from: list[int]
 
@@ -110,7 +113,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What one sequence gained. ``end`` is empty, or stop, length, cancelled, or error (then ``cause`` says why)."""
+    """What one sequence gained. ``end`` is empty, or stop, length, cancelled, or error (then ``cause`` says why).
+
+    ``logprobs`` has one entry for each of ``ids`` if the job asked for them, else none.
+    """
 
     job: int
     text: str
@@ -120,6 +126,7 @@ class Output:
     completion_tokens: int = 0
     cached_tokens: int = 0
     cause: str = ""
+    logprobs: list[Logprobs] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +166,17 @@ def to_frame(message: Command | Report) -> Frame:
             message.decode_tps,
             message.prefill_tps,
             [
-                [o.job, o.text, o.ids, o.end, o.prompt_tokens, o.completion_tokens, o.cached_tokens, o.cause]
+                [
+                    o.job,
+                    o.text,
+                    o.ids,
+                    o.end,
+                    o.prompt_tokens,
+                    o.completion_tokens,
+                    o.cached_tokens,
+                    o.cause,
+                    [entry.to_fields() for entry in o.logprobs],
+                ]
                 for o in message.outputs
             ],
         ]
@@ -175,8 +192,18 @@ def report_from(frame: Frame) -> Report:
     """Raises WorkerProtocolBroken."""
     kind = _kind_of(_REPORTS, frame)
     if kind is Step and len(frame) == 8 and isinstance(frame[7], list):
-        return _build(Step, [*frame[1:7], [_build(Output, entry) for entry in frame[7]]])
+        return _build(Step, [*frame[1:7], [_output(entry) for entry in frame[7]]])
     return _build(kind, frame[1:])
+
+
+def _output(entry: Any) -> Output:  # noqa: ANN401 - whatever msgpack found
+    output = _build(Output, entry)
+    if output.logprobs:
+        try:
+            output.logprobs[:] = [Logprobs.from_fields(fields) for fields in entry[-1]]
+        except BadSchema as err:
+            raise WorkerProtocolBroken("An Output has broken log-probabilities.", cause=str(err)) from err
+    return output
 
 
 def _kind_of(kinds: dict[str, type[M]], frame: Frame) -> type[M]:

@@ -73,7 +73,7 @@ class EngineStream:
 
     def output(self, output: Output, step: int) -> None:
         if output.ids or output.text:
-            self._events.send_nowait(Tokens(output.text, tuple(output.ids)))
+            self._events.send_nowait(Tokens(output.text, tuple(output.ids), tuple(output.logprobs)))
         if not output.end:
             return
         self.freed_at_step = step

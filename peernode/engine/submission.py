@@ -17,8 +17,8 @@ def submission(number: int, job: ChatJob) -> bytes:
         [[message.role, message.content, message.name] for message in request.messages],
         request.max_tokens or 0,
         list(request.stop),
-        request.sampling.temperature,
-        request.sampling.top_p,
+        request.sampling.to_fields(),
+        -1 if request.top_logprobs is None else request.top_logprobs,
         job.seed,
         list(job.continue_from),
     )

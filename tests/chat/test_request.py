@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peernode.chat.request import ROLES, ChatRequest, Message, Sampling
+from peernode.chat.request import ROLES, ChatRequest, Message
+from peernode.chat.sampling import Sampling
 from peernode.wire import canonical
 from peernode.wire.errors import BadSchema
 from tests.samples import REQUEST

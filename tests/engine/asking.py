@@ -8,7 +8,8 @@ from peernode.chat.contract import StreamContract
 from peernode.chat.errors import JobError
 from peernode.chat.events import Failed, Finished, JobEvent, Tokens, Usage
 from peernode.chat.job import ChatJob
-from peernode.chat.request import ChatRequest, Message, Sampling
+from peernode.chat.request import ChatRequest, Message
+from peernode.chat.sampling import Sampling
 from peernode.engine import Engine, EngineStream
 
 

@@ -11,7 +11,7 @@ from peernode.engine.protocol import Output
 from peernode.engine.worker.answer import Answer
 from peernode.engine.worker.batcher import Batcher
 from peernode.engine.worker.pacing import Pace
-from peernode.engine.worker.sampler import SamplerParameters
+from peernode.engine.worker.sampler import Sampler, SamplerParameters
 from peernode.engine.worker.sequence import Sequence as JobSequence
 
 VOCABULARY = 16
@@ -81,7 +81,7 @@ def batcher_of(backend: ScriptedBackend, *, slots: int = 2, kv: int = 1000, batc
 def sequence(job: int, *, prompt: int = 3, limit: int = 4, earlier: Sequence[int] = ()) -> JobSequence:
     pieces = [b""] + [bytes([96 + at]) for at in range(1, VOCABULARY)]
     answer = Answer(pieces, frozenset({END}), stops=(), limit=limit, earlier=earlier)
-    return JobSequence(job, np.full(prompt, 5, np.int32), answer, SamplerParameters(0.0, 1.0, 0))
+    return JobSequence(job, np.full(prompt, 5, np.int32), answer, Sampler(SamplerParameters(0.0, 1.0, 0)))
 
 
 def outputs(batcher: Batcher) -> list[Output]:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from peernode.chat.sampling import Sampling
 from peernode.engine.errors import WorkerProtocolBroken
 from peernode.engine.frames import FrameReader, pack_frame
 from peernode.engine.protocol import (
@@ -25,19 +26,22 @@ from peernode.engine.protocol import (
     report_from,
     to_frame,
 )
+from peernode.engine.worker.sampler import SAMPLER_VERSION
+from peernode.wire.logprobs import Logprobs, TokenLogprob
 
+LOGPROBS = Logprobs(TokenLogprob(5, -20, b"h\xc3"), (TokenLogprob(5, -20, b"h\xc3"), TokenLogprob(7, -9_999, b"")))
 COMMANDS = [
     Load("/m.gguf", 8, 4096, 0, 512, 0, -1, 32, 1024),
-    Submit(3, [["user", "hi", ""]], 0, ["END"], 0.8, 0.95, 2**63 - 1, [1, 2]),
+    Submit(3, [["user", "hi", ""]], 0, ["END"], Sampling.of(logit_bias={5: -1.5}).to_fields(), 3, 2**63 - 1, [1, 2]),
     Cancel(3),
 ]
 REPORTS = [
     Progress(0.5),
-    Ready("llama", 1, "Q4_1", 2048, 8192, bytes(32), "gumbel/1", 2, ["a note"]),
+    Ready("llama", 1, "Q4_1", 2048, 8192, bytes(32), SAMPLER_VERSION, 2, ["a note"]),
     LoadFailed("It failed.", "why", "what now"),
     Accepted(3, 17),
     Refused(3, "busy", "Full.", "", ""),
-    Step(9, 7, 0, 120, 31.5, 0.0, [Output(3, "hé", [5]), Output(4, "", [], "stop", 17, 2)]),
+    Step(9, 7, 0, 120, 31.5, 0.0, [Output(3, "hé", [5], logprobs=[LOGPROBS]), Output(4, "", [], "stop", 17, 2)]),
 ]
 
 

@@ -30,7 +30,7 @@ class Owner:
         self._reader = FrameReader()
 
     def submit(self, job: int, *, max_tokens: int = 50) -> None:
-        self.socket.sendall(pack_frame(to_frame(Submit(job, [["user", "", ""]], max_tokens, [], 0.0, 1.0, 0, []))))
+        self.socket.sendall(pack_frame(to_frame(Submit(job, [["user", "", ""]], max_tokens, [], [], -1, 0, []))))
 
     def cancel(self, job: int) -> None:
         self.socket.sendall(pack_frame(to_frame(Cancel(job))))

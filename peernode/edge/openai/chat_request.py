@@ -10,7 +10,8 @@ from typing import Any
 
 from peernode.chat.errors import BadRequest, ContextTooLong
 from peernode.chat.job import SEED_MASK
-from peernode.chat.request import MAX_STOPS, MAX_TOKENS, ChatRequest, Sampling
+from peernode.chat.request import MAX_STOPS, MAX_TOKENS, ChatRequest
+from peernode.chat.sampling import Sampling
 from peernode.edge.openai import fields
 from peernode.edge.openai.messages import read_messages
 from peernode.edge.openai.unsupported import refuse_unsupported

@@ -15,9 +15,11 @@ from typing import Protocol
 import numpy as np
 
 from peernode.engine.protocol import Output, Step
+from peernode.engine.worker.candidates import Floats
 from peernode.engine.worker.pacing import Pace
-from peernode.engine.worker.sampler import Floats, NonFiniteLogits, choose
+from peernode.engine.worker.sampler import NonFiniteLogits
 from peernode.engine.worker.sequence import Sequence, TokenArray
+from peernode.wire.logprobs import Logprobs
 
 
 class Backend(Protocol):
@@ -168,17 +170,18 @@ class Batcher:
     def _extend(self, sequence: Sequence, row: int) -> None:
         answer = sequence.answer
         try:
-            token = choose(self._backend.logits(row), sequence.sampling, answer.position)
+            choice = sequence.sampler.choose(self._backend.logits(row), answer.position)
         except NonFiniteLogits:
             self._fail([sequence], "the model's logits are not finite")
             return
-        text, ids = answer.add(token)
-        sequence.next_token = token
+        text, ids = answer.add(choice.token)
+        sequence.next_token = choice.token
+        logprobs = choice.logprobs if ids else []  # the end token is no part of the answer
         if answer.end:
             self._release(sequence)
-            self._report_end(sequence, text, ids)
+            self._report_end(sequence, text, ids, logprobs=logprobs)
         else:
-            self._outputs.append(Output(sequence.job, text, ids))
+            self._outputs.append(Output(sequence.job, text, ids, logprobs=logprobs))
 
     def _fail(self, sequences: list[Sequence], cause: str) -> None:
         for sequence in sequences:
@@ -186,11 +189,12 @@ class Batcher:
             sequence.answer.end = "error"
             self._report_end(sequence, "", [], cause)
 
-    def _report_end(self, sequence: Sequence, text: str, ids: list[int], cause: str = "") -> None:
+    def _report_end(
+        self, sequence: Sequence, text: str, ids: list[int], cause: str = "", logprobs: list[Logprobs] | None = None
+    ) -> None:
         answer = sequence.answer
-        self._outputs.append(
-            Output(sequence.job, text, ids, answer.end, len(sequence.prompt), answer.new_tokens, 0, cause)
-        )
+        size, gained = len(sequence.prompt), answer.new_tokens
+        self._outputs.append(Output(sequence.job, text, ids, answer.end, size, gained, 0, cause, logprobs or []))
 
     def _fits(self, sequence: Sequence) -> bool:
         return bool(self._free_slots) and self._kv_reserved + sequence.reserved <= self._kv_tokens

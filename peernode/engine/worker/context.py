@@ -11,7 +11,7 @@ import ctypes
 import llama_cpp
 import numpy as np
 
-from peernode.engine.worker.sampler import Floats
+from peernode.engine.worker.candidates import Floats
 from peernode.engine.worker.sequence import TokenArray
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 import numpy as np
 
 from peernode.chat.errors import BadRequest, ContextTooLong
+from peernode.chat.sampling import Sampling
 from peernode.engine.protocol import Submit
 from peernode.engine.worker.answer import Answer
+from peernode.engine.worker.logprobs import LogprobReporter
 from peernode.engine.worker.model import LoadedModel
-from peernode.engine.worker.sampler import SamplerParameters
-from peernode.engine.worker.sequence import Sequence
+from peernode.engine.worker.sampler import Sampler
+from peernode.engine.worker.sequence import Sequence, TokenArray
 from peernode.engine.worker.template import TemplateFailed, TurnDict
 
 _TEMPLATE_ROLES = {"developer": "system"}
@@ -56,9 +58,22 @@ class Intake:
             limit=min(wanted, context - len(prompt)),
             earlier=earlier,
         )
+        sampler = self._sampler(job, prompt)
         if earlier:
             prompt = np.concatenate([prompt, np.array(earlier, np.int32)])
-        return Sequence(job.job, prompt, answer, SamplerParameters(job.temperature, job.top_p, job.seed))
+        return Sequence(job.job, prompt, answer, sampler)
+
+    def _sampler(self, job: Submit, prompt: TokenArray) -> Sampler:
+        vocabulary = self._model.vocabulary
+        sampling = Sampling.from_fields(job.sampling)
+        unknown = [token for token, _ in sampling.logit_bias if token >= vocabulary.size]
+        if unknown:
+            raise BadRequest(
+                "logit_bias names a token that the model does not know.",
+                cause=f"{unknown[0]}; the model's ids end at {vocabulary.size - 1}",
+            )
+        reporter = LogprobReporter(vocabulary.pieces, job.top_logprobs) if job.top_logprobs >= 0 else None
+        return Sampler.of(sampling, job.seed, prompt=prompt, earlier=job.continue_from, reporter=reporter)
 
     def _turn(self, role: str, content: str, name: str) -> TurnDict:
         guard = self._model.vocabulary.guard

@@ -1,24 +1,28 @@
 """Chooses the next token so that anyone can replay the choice.
 
-At temperature 0 the largest logit wins. Otherwise: the 256 largest logits, cut by top_p on their untempered
-distribution (llama.cpp's order), divided by the temperature, plus Gumbel noise that is a hash of (seed, position in
-the answer, token id); the largest sum wins. The noise depends on nothing else, so neither the other sequences of a
-batch nor a change of provider alters the choice. Pure; ties go to the lower token id.
+Bias and penalties first (``penalties``); then, at temperature 0, the largest logit wins. Otherwise: the 256 largest
+logits, cut by top-k, top-p, min-p and top-a on their untempered distribution (``candidates``; llama.cpp's order),
+divided by the temperature, plus Gumbel noise that is a hash of (seed, position in the answer, token id); the largest
+sum wins. The noise depends on nothing else, so neither the other sequences of a batch nor a change of provider alters
+the choice. Ties go to the lower token id.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-SAMPLER_VERSION = "gumbel/1"
-MAX_CANDIDATES = 256
+from peernode.chat.sampling import Sampling
+from peernode.engine.worker.candidates import Floats, largest, survivors
+from peernode.engine.worker.logprobs import LogprobReporter
+from peernode.engine.worker.penalties import Adjustments
+from peernode.wire.logprobs import Logprobs
 
-Floats: TypeAlias = NDArray[np.float32]
-_GROUP = 64
+SAMPLER_VERSION = "gumbel/2"
+
 _WORD = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15
 _GOLDEN_STEP, _ONE = np.uint64(_GOLDEN), np.uint64(1)
@@ -33,22 +37,85 @@ class NonFiniteLogits(ArithmeticError):
 
 @dataclass(frozen=True, slots=True)
 class SamplerParameters:
+    """Everything that a choice depends on, but for the logits and the position. ``top_k`` 0 is no limit."""
+
     temperature: float
     top_p: float
     seed: int
+    top_k: int = 0
+    min_p: float = 0.0
+    top_a: float = 0.0
+
+    @property
+    def cuts(self) -> bool:
+        return self.top_p < 1.0 or self.min_p > 0.0 or self.top_a > 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One chosen token; ``logprobs`` has one entry if the job asked for them, else none."""
+
+    token: int
+    logprobs: list[Logprobs] = field(default_factory=list)
+
+
+class Sampler:
+    """Chooses the tokens of one answer in turn, and remembers them where penalties need it."""
+
+    def __init__(
+        self,
+        parameters: SamplerParameters,
+        *,
+        adjustments: Adjustments | None = None,
+        reporter: LogprobReporter | None = None,
+    ) -> None:
+        self._parameters = parameters
+        self._adjustments = adjustments
+        self._reporter = reporter
+
+    @classmethod
+    def of(
+        cls,
+        sampling: Sampling,
+        seed: int,
+        *,
+        prompt: Sequence[int] | NDArray[np.int32] = (),
+        earlier: Sequence[int] = (),
+        reporter: LogprobReporter | None = None,
+    ) -> Sampler:
+        """The sampler that a request asks for; ``earlier`` are the answer's tokens so far, not part of ``prompt``."""
+        parameters = SamplerParameters(
+            sampling.temperature, sampling.top_p, seed, sampling.top_k, sampling.min_p, sampling.top_a
+        )
+        return cls(parameters, adjustments=Adjustments.of(sampling, prompt=prompt, earlier=earlier), reporter=reporter)
+
+    def choose(self, logits: Floats, position: int) -> Choice:
+        """The token for ``position`` in the answer. Raises NonFiniteLogits."""
+        adjustments = self._adjustments
+        token = choose(logits if adjustments is None else adjustments.applied(logits), self._parameters, position)
+        self.remember(token)
+        return Choice(token, [] if self._reporter is None else [self._reporter.report(logits, token)])
+
+    def remember(self, token: int) -> None:
+        """Count a token that came into the answer without a choice."""
+        if self._adjustments is not None:
+            self._adjustments.remember(token)
 
 
 def choose(logits: Floats, parameters: SamplerParameters, position: int) -> int:
-    """The token id chosen for output token number ``position`` (0 is the answer's first)."""
+    """The token id chosen for output token number ``position`` (0 is the answer's first). Pure."""
     best = int(logits.argmax())
     if not np.isfinite(logits[best]):
         raise NonFiniteLogits
     if parameters.temperature <= 0.0:
         return best
-    ids = _candidates(logits)
+    ids = largest(logits)
+    if parameters.top_k:
+        ids = ids[: parameters.top_k]
     values = logits[ids].astype(np.float64)
-    if parameters.top_p < 1.0:
-        ids, values = _nucleus(ids, values, parameters.top_p)
+    if parameters.cuts:
+        keep = survivors(values, top_p=parameters.top_p, min_p=parameters.min_p, top_a=parameters.top_a)
+        ids, values = ids[:keep], values[:keep]
     scores = values / parameters.temperature + gumbel(parameters.seed, position, ids)
     return int(ids[scores.argmax()])
 
@@ -59,35 +126,6 @@ def gumbel(seed: int, position: int, ids: NDArray[np.int64]) -> NDArray[np.float
     words = _mix(key + (ids.astype(np.uint64) + _ONE) * _GOLDEN_STEP)
     uniform = ((words >> _S11).astype(np.float64) + 0.5) * 2.0**-53
     return np.asarray(-np.log(-np.log(uniform)), dtype=np.float64)
-
-
-def _candidates(logits: Floats) -> NDArray[np.int64]:
-    """Ids of the 256 largest logits, largest first.
-
-    The 256th largest of the maxima of small groups is a floor that at least 256 logits reach, and few more; only
-    those are sorted. That costs one pass over the vocabulary instead of a partition of it. A group is a column
-    here, because numpy takes maxima of columns in vector registers and of short rows one by one.
-    """
-    vocabulary = logits.shape[0]
-    whole = vocabulary - vocabulary % _GROUP
-    if whole // _GROUP > MAX_CANDIDATES:
-        maxima = logits[:whole].reshape(_GROUP, -1).max(axis=0)
-        floor = np.partition(maxima, -MAX_CANDIDATES)[-MAX_CANDIDATES]
-        ids = np.flatnonzero(logits >= floor)
-    else:
-        ids = np.arange(vocabulary)
-    order = np.argsort(-logits[ids], kind="stable")[:MAX_CANDIDATES]
-    return np.asarray(ids[order], dtype=np.int64)
-
-
-def _nucleus(
-    ids: NDArray[np.int64], values: NDArray[np.float64], top_p: float
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The shortest head of the candidates that holds ``top_p`` of their probability; at least one."""
-    weights = np.exp(values - values[0])
-    cumulative = np.cumsum(weights)
-    keep = int(np.searchsorted(cumulative, top_p * cumulative[-1], side="left")) + 1
-    return ids[:keep], values[:keep]
 
 
 def _mix(words: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peernode.engine.worker.answer import Answer
-from peernode.engine.worker.sampler import SamplerParameters
+from peernode.engine.worker.sampler import Sampler
 
 TokenArray: TypeAlias = NDArray[np.int32]
 
@@ -19,13 +19,13 @@ class Sequence:
     ``prompt`` includes the earlier tokens of a continued answer: they are computed like any prompt.
     """
 
-    __slots__ = ("answer", "in_memory", "job", "next_token", "prompt", "reserved", "sampling", "slot")
+    __slots__ = ("answer", "in_memory", "job", "next_token", "prompt", "reserved", "sampler", "slot")
 
-    def __init__(self, job: int, prompt: TokenArray, answer: Answer, sampling: SamplerParameters) -> None:
+    def __init__(self, job: int, prompt: TokenArray, answer: Answer, sampler: Sampler) -> None:
         self.job = job
         self.prompt = prompt
         self.answer = answer
-        self.sampling = sampling
+        self.sampler = sampler
         self.reserved = len(prompt) + answer.remaining
         self.slot = -1
         self.in_memory = 0
