@@ -31,6 +31,7 @@ from peernode.wire.job_frames import (
     ReceiptFrame,
     TokensFrame,
 )
+from peernode.wire.logprobs import Logprobs
 from peernode.wire.offer import sign_offer
 from peernode.wire.receipt import FINISH_REASONS
 
@@ -113,9 +114,12 @@ class _Order:
                 await self._talk.cancel()
                 return Failed(patience.too_late(now=trio.current_time(), begun=delivery.begun))
             match frame:
-                case TokensFrame(ids, text):
+                case TokensFrame(ids, text, logprobs):
+                    if not self._as_asked(ids, logprobs):
+                        await self._talk.cancel()
+                        return Failed(ProviderFailed("The provider left out or made up log-probabilities."))
                     delivery.add(ids, text)
-                    await emit(Tokens(text, ids))
+                    await emit(Tokens(text, ids, logprobs))
                 case FinishedFrame(reason, prompt_tokens, cached_tokens):
                     if reason not in FINISH_REASONS:  # the client would be told it, so it is not passed on unread
                         return Failed(ProviderFailed("The provider ended its answer in no known way."))
@@ -123,6 +127,13 @@ class _Order:
                     return Finished(reason, Usage(prompt_tokens, len(delivery.ids), cached_tokens))
                 case ErrorFrame(code, sentence):
                     return Failed(from_peer(code, sentence))
+
+    def _as_asked(self, ids: tuple[int, ...], logprobs: tuple[Logprobs, ...]) -> bool:
+        """Whether each token has as many log-probabilities as the request wants. Their truth cannot be seen here."""
+        wanted = self._ordered.request.top_logprobs
+        if wanted is None:
+            return not logprobs
+        return len(logprobs) == len(ids) and all(len(entry.top) <= wanted for entry in logprobs)
 
     async def _settle(self) -> Receipted | Failed:
         """Take the receipt in and answer it. Raises JobError when none comes."""

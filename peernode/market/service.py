@@ -166,7 +166,7 @@ class _Serving:
     async def _flush(self) -> None:
         tokens = self._batch.take(now=trio.current_time())
         if tokens is not None:
-            await self._tell(TokensFrame(tokens.ids, tokens.text))
+            await self._tell(TokensFrame(tokens.ids, tokens.text, tokens.logprobs))
 
     async def _tell(self, frame: JobFrame) -> None:
         if self._gone:

@@ -14,6 +14,7 @@ from peernode.wire import canonical
 from peernode.wire.canonical import Value
 from peernode.wire.errors import BadSchema
 from peernode.wire.fields import FieldReader, as_token_id
+from peernode.wire.logprobs import Logprobs
 
 PROTOCOL = "/peernode/job/1"
 MAX_FRAME_BYTES = 1 << 20
@@ -45,10 +46,11 @@ class BusyFrame:
 
 @dataclass(frozen=True, slots=True)
 class TokensFrame:
-    """provider → coordinator: new output; text may lag behind the ids."""
+    """provider → coordinator: new output; text may lag behind the ids. ``logprobs`` is empty, or one for each id."""
 
     ids: tuple[int, ...]
     text: str
+    logprobs: tuple[Logprobs, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +119,8 @@ def encode_frame(frame: JobFrame) -> bytes:
             fields = [2, model_id]
         case BusyFrame(reason, free_slots, queued):
             fields = [3, reason, free_slots, queued]
-        case TokensFrame(ids, text):
-            fields = [4, list(ids), text]
+        case TokensFrame(ids, text, logprobs):
+            fields = [4, list(ids), text, [entry.to_fields() for entry in logprobs]]
         case FinishedFrame(reason, prompt_tokens, cached_tokens, completion_tokens):
             fields = [5, reason, prompt_tokens, cached_tokens, completion_tokens]
         case ReceiptFrame(raw):
@@ -146,13 +148,22 @@ def decode_frame(raw: bytes) -> JobFrame:
     return frame
 
 
+def _read_tokens(read: FieldReader) -> TokensFrame:
+    frame = TokensFrame(
+        read.items("ids", as_token_id, most=MAX_TOKENS_PER_FRAME),
+        read.text("text", most=MAX_FRAME_BYTES),
+        read.items("logprobs", Logprobs.from_fields, most=MAX_TOKENS_PER_FRAME),
+    )
+    if frame.logprobs and tuple(entry.chosen.id for entry in frame.logprobs) != frame.ids:
+        raise BadSchema("The log-probabilities of a frame are of other tokens than its own.")
+    return frame
+
+
 _DECODERS: dict[int, Callable[[FieldReader], JobFrame]] = {
     1: lambda read: OfferFrame(read.octets("offer", most=MAX_FRAME_BYTES)),
     2: lambda read: AcceptFrame(read.text("model_id", least=1)),
     3: lambda read: BusyFrame(read.text("reason"), read.integer("free_slots"), read.integer("queued")),
-    4: lambda read: TokensFrame(
-        read.items("ids", as_token_id, most=MAX_TOKENS_PER_FRAME), read.text("text", most=MAX_FRAME_BYTES)
-    ),
+    4: _read_tokens,
     5: lambda read: FinishedFrame(
         read.text("reason", most=32), read.integer("prompt"), read.integer("cached"), read.integer("completion")
     ),

@@ -15,6 +15,7 @@ MAX_ALTERNATIVES = 20
 MAX_PIECE_BYTES = 4096
 LEAST_MICRO = -9999 * MICRO  # what OpenAI says of a token that could not have come
 _MAX_TOKEN = (1 << 31) - 1
+_HEAD_BYTES = 18  # two integers of up to nine and five bytes, and what a list and a byte string begin with
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +62,8 @@ class Logprobs:
         made = cls(chosen, read.items("top", TokenLogprob.from_fields, most=MAX_ALTERNATIVES))
         read.done()
         return made
+
+    @property
+    def size(self) -> int:
+        """About how many bytes this takes in a message."""
+        return sum(_HEAD_BYTES + len(entry.piece) for entry in (self.chosen, *self.top))

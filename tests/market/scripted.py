@@ -31,6 +31,7 @@ from peernode.mesh import FrameStream, Mesh
 from peernode.wire.advert import Advert, sign_advert
 from peernode.wire.identity import Identity
 from peernode.wire.job_frames import PROTOCOL
+from peernode.wire.logprobs import Logprobs, TokenLogprob
 from tests.samples import CARD, PRICES, REQUEST
 
 NETWORK = "test"
@@ -56,8 +57,9 @@ def now_ms() -> int:
 class ScriptedStream:
     """Started, then the engine's pieces, then Finished; waits at ``pause_at`` until told or cancelled."""
 
-    def __init__(self, engine: ScriptedEngine) -> None:
+    def __init__(self, engine: ScriptedEngine, top_logprobs: int | None) -> None:
         self._engine = engine
+        self._top_logprobs = top_logprobs
         self._next = -1
         self._cancelled = trio.Event()
 
@@ -78,7 +80,13 @@ class ScriptedStream:
         if self._cancelled.is_set() or place >= len(engine.pieces):
             engine.freed.set()
             return Finished("cancelled" if self._cancelled.is_set() else "stop", Usage(PROMPT_TOKENS, place))
-        return Tokens(engine.pieces[place], (place,))
+        return Tokens(engine.pieces[place], (place,), self._logprobs(place))
+
+    def _logprobs(self, place: int) -> tuple[Logprobs, ...]:
+        if self._top_logprobs is None:
+            return ()
+        entries = [TokenLogprob(place + at, -100_000 * (at + 1), b"x") for at in range(self._top_logprobs + 1)]
+        return (Logprobs(entries[0], tuple(entries[: self._top_logprobs])),)
 
     def cancel(self) -> None:
         self._cancelled.set()
@@ -103,7 +111,7 @@ class ScriptedEngine:
 
     @asynccontextmanager
     async def open(self, job: ChatJob) -> AsyncIterator[ScriptedStream]:
-        yield ScriptedStream(self)
+        yield ScriptedStream(self, job.request.top_logprobs)
 
 
 @dataclass

@@ -30,6 +30,7 @@ from peernode.wire.job_frames import (
     decode_frame,
     encode_frame,
 )
+from peernode.wire.logprobs import Logprobs, TokenLogprob
 from peernode.wire.offer import Offer, open_offer, sign_offer
 from peernode.wire.prices import Prices
 from peernode.wire.receipt import NO_PREVIOUS, Receipt, sign_receipt
@@ -38,6 +39,7 @@ from tests.samples import CARD, PRICES, REQUEST, STRANGER, TEXT
 
 LIAR = Identity.from_seed(bytes([1]) * 32)  # the seed that ``pair`` gives its provider
 IDS = (5, 6, 7)
+LOGPROBS = tuple(Logprobs(TokenLogprob(at, -1, b"x"), (TokenLogprob(at, -1, b"x"),)) for at in IDS)
 
 
 class LyingProvider:
@@ -111,6 +113,22 @@ async def test_a_false_receipt_is_refused_and_the_answer_stands(tmp_path: Path, 
             await liar.done.wait()
         assert isinstance(liar.answer, ErrorFrame)
         assert liar.answer.code == "receipt_refused"
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent"),
+    [(None, LOGPROBS), (2, ()), (0, LOGPROBS), (2, LOGPROBS[:2])],
+    ids=["unasked", "none", "more", "few"],
+)
+async def test_log_probabilities_other_than_asked_for_are_not_passed_on(
+    tmp_path: Path, asked: int | None, sent: tuple[Logprobs, ...]
+) -> None:
+    liar = LyingProvider(signed, frames=[TokensFrame(IDS, TEXT, sent)])
+    async with pair(tmp_path, ScriptedEngine(), service=liar.handle) as (edge, _):
+        events = await collect(edge.coordinator, replace(job(), request=replace(REQUEST, top_logprobs=asked)))
+        (last,) = events
+        assert isinstance(last, Failed)
+        assert isinstance(last.error, ProviderFailed)
 
 
 async def test_the_same_party_with_an_honest_receipt_is_paid(tmp_path: Path) -> None:

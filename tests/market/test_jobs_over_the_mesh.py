@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from peernode.chat.errors import (
 )
 from peernode.chat.events import Failed, Finished, JobEvent, Receipted, Started, Tokens
 from peernode.chat.job import ChatJob
+from peernode.chat.sampling import Sampling
 from peernode.market.verification import verify_receipt
 from peernode.wire.receipt import ids_digest, text_digest
 from tests.market.scripted import Party, ScriptedEngine, collect, job, pair, party
@@ -70,6 +72,21 @@ async def test_a_job_on_the_own_engine_has_the_same_stream_and_a_receipt(tmp_pat
         assert last.receipt.receipt.coordinator == last.receipt.receipt.provider == alone.peer_id
         (held,) = alone.store.find("req_0")
         assert (held.role, held.countersignature) == ("both", last.countersignature)
+
+
+@pytest.mark.parametrize("where", ["peer", "here"])
+async def test_log_probabilities_come_with_their_tokens_and_the_receipt_stands(tmp_path: Path, where: str) -> None:
+    sampling = Sampling.of(presence_penalty=0.5, logit_bias={7: -100}, top_k=40)
+    asked = replace(job(), request=replace(REQUEST, sampling=sampling, top_logprobs=2))
+    async with pair(tmp_path, ScriptedEngine()) as (edge, provider):
+        events = await collect((edge if where == "peer" else provider).coordinator, asked)
+        tokens = [event for event in events if isinstance(event, Tokens)]
+        assert [entry.chosen.id for event in tokens for entry in event.logprobs] == [0, 1, 2]
+        assert all(len(entry.top) == 2 for event in tokens for entry in event.logprobs)
+        last = events[-1]
+        assert isinstance(last, Receipted)
+        assert last.receipt.receipt.sampler_digest == sampling.digest
+        assert all(check.passed for check in verify_receipt(last.receipt.raw, last.countersignature.raw))
 
 
 @pytest.mark.parametrize("where", ["peer", "here"])

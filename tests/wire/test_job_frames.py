@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from peernode.wire import canonical
+from peernode.wire.canonical import Value
 from peernode.wire.conversation import Conversation, OutOfTurn, Speaker, State
-from peernode.wire.errors import WireError
+from peernode.wire.errors import BadSchema, WireError
 from peernode.wire.job_frames import (
     AcceptFrame,
     BusyFrame,
@@ -23,7 +25,12 @@ from peernode.wire.job_frames import (
     decode_frame,
     encode_frame,
 )
+from peernode.wire.logprobs import LEAST_MICRO, Logprobs, TokenLogprob
 
+LOGPROBS = (
+    Logprobs(TokenLogprob(1, -5, b"a"), (TokenLogprob(1, -5, b"a"), TokenLogprob(9, LEAST_MICRO, b"\xe2"))),
+    Logprobs(TokenLogprob(2, 0, b"")),
+)
 FRAMES: list[tuple[Speaker, JobFrame]] = [
     ("coordinator", OfferFrame(b"offer")),
     ("provider", AcceptFrame("tiny")),
@@ -36,6 +43,7 @@ FRAMES: list[tuple[Speaker, JobFrame]] = [
 OTHERS: list[tuple[Speaker, JobFrame]] = [
     ("provider", BusyFrame("full", 0, 3)),
     ("coordinator", CancelFrame()),
+    ("provider", TokensFrame((1, 2), "ab", LOGPROBS)),
     ("provider", ErrorFrame("engine_crashed", "The engine died.")),
     ("coordinator", ErrorFrame("receipt_refused", "No.")),
 ]
@@ -44,6 +52,26 @@ OTHERS: list[tuple[Speaker, JobFrame]] = [
 @pytest.mark.parametrize("frame", [frame for _, frame in FRAMES + OTHERS])
 def test_frames_read_back_as_they_were(frame: JobFrame) -> None:
     assert decode_frame(encode_frame(frame)) == frame
+
+
+@pytest.mark.parametrize(
+    "logprobs",
+    [
+        [[[1, 5, b"a"], []]],  # a probability above one
+        [[[1, -(10**10), b"a"], []]],
+        [[[1, -5, b"a"], [[1, -5, b"a"]] * 21]],
+        [[[1, -5, b"a" * 5000], []]],
+        [[[3, -5, b"a"], []]],  # of another token
+        [[[1, -5, b"a"], []]] * 2,
+        [[1, -5, b"a"]],
+        [[[1, -5], []]],
+        None,
+    ],
+)
+def test_log_probabilities_out_of_range_are_refused(logprobs: Value) -> None:
+    assert decode_frame(canonical.encode([4, [1], "a", [[[1, -5, b"a"], []]]]))
+    with pytest.raises(BadSchema):
+        decode_frame(canonical.encode([4, [1], "a", logprobs]))
 
 
 @given(st.binary(max_size=100))
