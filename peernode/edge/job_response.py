@@ -37,7 +37,7 @@ class AnswerWriter(Protocol):
 
     def started(self, event: Started) -> None: ...
 
-    def tokens(self, text: str) -> bytes: ...
+    def tokens(self, event: Tokens) -> bytes: ...
 
     def finished(self, event: Finished) -> bytes: ...
 
@@ -107,8 +107,8 @@ class JobResponse(Response):
                 self._provider = provider
                 self._writer.started(event)
                 return b""
-            case Tokens(text=text):
-                return self._writer.tokens(text)
+            case Tokens():
+                return self._writer.tokens(event)
             case Finished():
                 self._finished = True
                 return self._writer.finished(event)

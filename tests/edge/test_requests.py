@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from peernode.chat.errors import BadRequest, ContextTooLong
 from peernode.chat.request import ChatRequest, Message
+from peernode.chat.sampling import Sampling
 from peernode.edge.openai.chat_request import read_chat_call
 from peernode.wire import canonical
 
@@ -54,6 +55,34 @@ def refused(**changes):
         ({"temperature": True}, "temperature"),
         ({"temperature": 10**400}, "temperature"),
         ({"top_p": 1.1}, "top_p"),
+        ({"top_k": -2}, "top_k"),
+        ({"top_k": 1.5}, "top_k"),
+        ({"top_k": 1 << 31}, "top_k"),
+        ({"min_p": 1.1}, "min_p"),
+        ({"top_a": -0.1}, "top_a"),
+        ({"frequency_penalty": 2.1}, "frequency_penalty"),
+        ({"presence_penalty": -2.1}, "presence_penalty"),
+        ({"presence_penalty": "much"}, "presence_penalty"),
+        ({"repetition_penalty": 2.1}, "repetition_penalty"),
+        ({"repetition_penalty": -0.1}, "repetition_penalty"),
+        ({"repeat_penalty": 3}, "repeat_penalty"),
+        ({"repetition_penalty": 1.1, "repeat_penalty": 1.2}, "repetition_penalty"),
+        ({"logit_bias": [5]}, "logit_bias"),
+        ({"logit_bias": {"5": 101}}, "logit_bias"),
+        ({"logit_bias": {"5": -100.1}}, "logit_bias"),
+        ({"logit_bias": {"5": None}}, "logit_bias"),
+        ({"logit_bias": {"-5": 1}}, "logit_bias"),
+        ({"logit_bias": {"²": 1}}, "logit_bias"),
+        ({"logit_bias": {"word": 1}}, "logit_bias"),
+        ({"logit_bias": {"9" * 5000: 1}}, "logit_bias"),
+        ({"logit_bias": {str(1 << 31): 1}}, "logit_bias"),
+        ({"logit_bias": {"5": 1, "05": 2}}, "logit_bias"),
+        ({"logit_bias": {str(token): 1 for token in range(301)}}, "logit_bias"),
+        ({"logprobs": 1}, "logprobs"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
+        ({"logprobs": True, "top_logprobs": -1}, "top_logprobs"),
+        ({"logprobs": True, "top_logprobs": True}, "top_logprobs"),
+        ({"top_logprobs": 3}, "top_logprobs"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"max_tokens": 1.5}, "max_tokens"),
         ({"max_tokens": True}, "max_tokens"),
@@ -84,12 +113,6 @@ def test_a_bad_field_is_named(changes, param):
         ("tool_choice", "required"),
         ("functions", [{}]),
         ("response_format", {"type": "json_object"}),
-        ("logprobs", True),
-        ("top_logprobs", 3),
-        ("logit_bias", {"5": 1}),
-        ("frequency_penalty", 0.5),
-        ("presence_penalty", -1),
-        ("top_k", 40),
         ("modalities", ["text", "audio"]),
         ("audio", {"voice": "x"}),
     ],
@@ -104,6 +127,44 @@ def test_what_asks_for_nothing_is_accepted():
         frequency_penalty=0, presence_penalty=0.0, stop=None, temperature=None, max_tokens=None, stream=None,
         user="me", metadata={"any": "thing"}, something_new=[1, 2],
     )  # fmt: skip
+
+
+def test_sampling_is_read_as_it_was_asked_for():
+    asked = read(
+        temperature=0.5, top_p=0.9, top_k=40, min_p=0.05, top_a=0.1, frequency_penalty=0.3, presence_penalty=-0.2,
+        repetition_penalty=1.1, logit_bias={"50": -100, "7": 1.5, "8": 0},
+    ).request.sampling  # fmt: skip
+    assert asked == Sampling(
+        500_000, 900_000, 40, 50_000, 100_000, 300_000, -200_000, 1_100_000, ((7, 1_500_000), (50, -100_000_000))
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"top_k": 0},
+        {"top_k": -1},
+        {"repetition_penalty": 0},
+        {"repeat_penalty": 1, "repetition_penalty": 1.0},
+        {"logit_bias": {}},
+        {"logit_bias": {"5": 0}},
+        dict.fromkeys(["top_k", "min_p", "top_a", "logit_bias", "presence_penalty", "repeat_penalty", "logprobs"]),
+        {"logprobs": False, "top_logprobs": 0},
+    ],
+)
+def test_asking_for_no_change_is_the_default_request(changes):
+    assert read(**changes).request == read().request
+
+
+def test_ollamas_name_of_the_repetition_penalty_is_known():
+    assert read(repeat_penalty=1.2).request.sampling == Sampling.of(repetition_penalty=1.2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"), [({"logprobs": True}, 0), ({"logprobs": True, "top_logprobs": 20}, 20), ({}, None)]
+)
+def test_log_probabilities_are_asked_for_as_openai_has_it(changes, wanted):
+    assert read(**changes).request.top_logprobs == wanted
 
 
 def test_parts_are_joined_and_an_assistant_may_be_silent():
@@ -163,6 +224,8 @@ JSON = st.recursive(
 KEYS = [
     "model", "messages", "temperature", "top_p", "max_tokens", "max_completion_tokens", "stop", "seed", "stream",
     "stream_options", "n", "tools", "tool_choice", "response_format", "logit_bias", "top_k", "modalities",
+    "min_p", "top_a", "frequency_penalty", "presence_penalty", "repetition_penalty", "repeat_penalty", "logprobs",
+    "top_logprobs",
 ]  # fmt: skip
 MESSAGE = st.fixed_dictionaries(
     {}, optional={"role": st.sampled_from(["user", "assistant", "tool"]) | JSON, "content": JSON, "name": JSON}

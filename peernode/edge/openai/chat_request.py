@@ -1,6 +1,7 @@
 """The body of ``POST /v1/chat/completions``, read into the canonical request and what belongs to the answer's form.
 
-Owns which reasons for refusal exist; single fields are read by ``fields``, messages by ``messages``.
+Owns which reasons for refusal exist; single fields are read by ``fields``, messages by ``messages``, and
+how tokens are chosen by ``sampling``.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from typing import Any
 from peernode.chat.errors import BadRequest, ContextTooLong
 from peernode.chat.job import SEED_MASK
 from peernode.chat.request import MAX_STOPS, MAX_TOKENS, ChatRequest
-from peernode.chat.sampling import Sampling
 from peernode.edge.openai import fields
 from peernode.edge.openai.messages import read_messages
+from peernode.edge.openai.sampling import read_sampling, read_top_logprobs
 from peernode.edge.openai.unsupported import refuse_unsupported
 from peernode.wire import canonical
 
@@ -45,7 +46,8 @@ def read_chat_call(raw: bytes) -> ChatCall:
         messages=read_messages(body.get("messages")),
         max_tokens=_read_limit(body),
         stop=_read_stop(body.get("stop")),
-        sampling=_read_sampling(body),
+        sampling=read_sampling(body),
+        top_logprobs=read_top_logprobs(body),
     )
     size = len(canonical.encode(request.to_fields()))
     if size > MAX_REQUEST_BYTES:
@@ -60,14 +62,6 @@ def read_chat_call(raw: bytes) -> ChatCall:
         seed=None if seed is None else fields.integer(seed, "seed") & SEED_MASK,
         stream=stream,
         include_usage=_read_include_usage(body.get("stream_options")),
-    )
-
-
-def _read_sampling(body: dict[str, Any]) -> Sampling:
-    temperature, top_p = body.get("temperature"), body.get("top_p")
-    return Sampling.of(
-        temperature=1.0 if temperature is None else fields.number(temperature, "temperature", least=0, most=2),
-        top_p=1.0 if top_p is None else fields.number(top_p, "top_p", least=0, most=1),
     )
 
 

@@ -6,10 +6,12 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from peernode.chat.events import Finished, Started, Usage
+from peernode.chat.events import Finished, Started, Tokens, Usage
+from peernode.edge.openai.logprobs import logprobs_block
 from peernode.edge.services import REQUEST_PREFIX
 from peernode.edge.settlement import Settlement, as_credits
 from peernode.errors import PeernodeError
+from peernode.wire.logprobs import Logprobs
 
 MICRO = 1_000_000
 
@@ -42,8 +44,10 @@ def usage_block(usage: Usage, settlement: Settlement) -> dict[str, Any]:
 class CompletionWriter:
     """The answer as one JSON object. Holds everything back until the bill is settled, so a failure has its status."""
 
-    def __init__(self, head: AnswerHead) -> None:
+    def __init__(self, head: AnswerHead, *, logprobs: bool = False) -> None:
         self._head = head
+        self._wants_logprobs = logprobs
+        self._logprobs: list[Logprobs] = []
         self._model = head.model
         self._text: list[str] = []
         self._end = Finished("stop", Usage(0, 0))
@@ -64,8 +68,9 @@ class CompletionWriter:
     def started(self, event: Started) -> None:
         self._model = event.model_id or self._head.model
 
-    def tokens(self, text: str) -> bytes:
-        self._text.append(text)
+    def tokens(self, event: Tokens) -> bytes:
+        self._text.append(event.text)
+        self._logprobs.extend(event.logprobs)
         return b""
 
     def finished(self, event: Finished) -> bytes:
@@ -87,7 +92,7 @@ class CompletionWriter:
                     {
                         "index": 0,
                         "message": message,
-                        "logprobs": None,
+                        "logprobs": logprobs_block(self._logprobs) if self._wants_logprobs else None,
                         "finish_reason": self._end.reason,
                         "native_finish_reason": self._end.reason,
                     }

@@ -7,7 +7,24 @@ from typing import Any
 
 from peernode.edge.services import CatalogModel
 
-SUPPORTED = ("max_tokens", "max_completion_tokens", "temperature", "top_p", "stop", "seed", "stream")
+SUPPORTED = (
+    "max_tokens",
+    "max_completion_tokens",
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "top_a",
+    "frequency_penalty",
+    "presence_penalty",
+    "repetition_penalty",
+    "logit_bias",
+    "logprobs",
+    "top_logprobs",
+    "stop",
+    "seed",
+    "stream",
+)
 
 
 def model_object(model: CatalogModel) -> dict[str, Any]:

@@ -34,7 +34,10 @@ def openai_router(services: EdgeServices) -> APIRouter:
             total_s=services.limits.total_s,
         )
         writer: AnswerWriter
-        writer = StreamWriter(head, include_usage=call.include_usage) if call.stream else CompletionWriter(head)
+        if call.stream:
+            writer = StreamWriter(head, include_usage=call.include_usage)
+        else:
+            writer = CompletionWriter(head, logprobs=call.request.top_logprobs is not None)
         return JobResponse(services, job, writer)
 
     @router.get("/models", summary="Models that live nodes serve now")

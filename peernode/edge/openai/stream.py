@@ -2,6 +2,7 @@
 
 JSON is written around the text by hand, for a chunk costs as much as its text then. It stays pure ASCII, because
 line readers that split at every Unicode line break exist, and a raw U+2028 inside a chunk would break them.
+Log-probabilities leave with their tokens, although the text may still be held back: such a chunk's content is empty.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from peernode.chat.events import Finished, Started, Usage
+from peernode.chat.events import Finished, Started, Tokens, Usage
 from peernode.edge.answers import error_object
 from peernode.edge.openai.completion import AnswerHead, usage_block
+from peernode.edge.openai.logprobs import logprobs_block
 from peernode.edge.settlement import Settlement
 from peernode.errors import PeernodeError
 
@@ -38,11 +40,12 @@ class StreamWriter:
     def started(self, event: Started) -> None:
         self._open = self._prefix(event.model_id or self._head.model)
 
-    def tokens(self, text: str) -> bytes:
-        if not text:
+    def tokens(self, event: Tokens) -> bytes:
+        if not event.text and not event.logprobs:
             return self._role()
-        content = f'{self._open},"choices":[{{"index":0,"delta":{{"content":{json.dumps(text)}}},'
-        return self._role() + f'{content}"logprobs":null,"finish_reason":null}}]}}\n\n'.encode("ascii")
+        content = f'{self._open},"choices":[{{"index":0,"delta":{{"content":{json.dumps(event.text)}}},'
+        logprobs = json.dumps(logprobs_block(event.logprobs)) if event.logprobs else "null"
+        return self._role() + f'{content}"logprobs":{logprobs},"finish_reason":null}}]}}\n\n'.encode("ascii")
 
     def finished(self, event: Finished) -> bytes:
         self._end = event
