@@ -45,6 +45,8 @@ def _model(model: Mapping[str, Any]) -> str:
     said = [str(model["state"])]
     if model.get("progress") is not None:
         said.append(f"{model['progress']:.0%}")
+    if model.get("eta_s") is not None:
+        said.append(f"about {model['eta_s']:.0f} s left")
     if model.get("error"):
         said.append(str(model["error"]))
     if model["state"] == "ready":

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from peernode.engine.availability import EngineState
+    from peernode.engine.digest_cache import DigestCache
     from peernode.engine.errors import EngineStopped, ModelLoadFailed
     from peernode.engine.facts import EngineLoad, ModelFacts
     from peernode.engine.runner import Engine
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from peernode.engine.stream import EngineStream
 
 _HOMES = {
+    "DigestCache": "digest_cache",
     "Engine": "runner",
     "EngineLoad": "facts",
     "EngineSettings": "settings",
@@ -29,6 +31,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "DigestCache",
     "Engine",
     "EngineLoad",
     "EngineSettings",

@@ -21,11 +21,13 @@ from peernode.chat.errors import BadRequest, JobError, ProviderBusy, ProviderFai
 from peernode.chat.job import ChatJob
 from peernode.engine.availability import Availability, EngineState
 from peernode.engine.backoff import Backoff
+from peernode.engine.digest_cache import DigestCache
 from peernode.engine.errors import ModelLoadFailed
 from peernode.engine.facts import EngineLoad, ModelFacts
+from peernode.engine.load_progress import LoadProgress
 from peernode.engine.model_file import ModelFile
 from peernode.engine.process import WorkerProcess, started_worker
-from peernode.engine.protocol import Accepted, Cancel, Load, LoadFailed, Progress, Ready, Refused, Report, Step
+from peernode.engine.protocol import Accepted, Cancel, LoadFailed, Progress, Ready, Refused, Report, Step
 from peernode.engine.settings import EngineSettings
 from peernode.engine.stream import EngineStream
 from peernode.engine.submission import submission
@@ -53,16 +55,17 @@ class Engine:
         path: Path,
         settings: EngineSettings | None = None,
         *,
+        digests: DigestCache | None = None,
         clock: Callable[[], float] = trio.current_time,
         rng: random.Random | None = None,
     ) -> None:
         self.model_id = model_id
         self.settings = settings or EngineSettings()
         self.facts: ModelFacts | None = None
-        self.load_progress: float | None = None
         self.worker_pid: int | None = None
         self._availability = Availability()
-        self._file = ModelFile(path)
+        self._file = ModelFile(path, digests)
+        self._progress = LoadProgress(clock)
         self._clock = clock
         self._backoff = Backoff(rng or random.Random())
         self._worker: WorkerProcess | None = None
@@ -88,6 +91,16 @@ class Engine:
     def version(self) -> int:
         """Grows whenever the state, the free slots or the queue change."""
         return self._availability.version
+
+    @property
+    def load_progress(self) -> float | None:
+        """The fraction done while the model loads, else None."""
+        return self._progress.fraction
+
+    @property
+    def load_eta_s(self) -> float | None:
+        """Seconds until the model is loaded, once there is a pace to tell it from."""
+        return self._progress.eta_s
 
     async def wait_change(self, since: int) -> int:
         """Wait until ``version`` is not ``since``; returns it."""
@@ -145,22 +158,27 @@ class Engine:
         """One worker from its start to its certain end; its jobs end with it."""
         cause = "it was stopped"
         try:
+            await self._file.inspect()
+            self._progress.begin("load")
             async with started_worker(self.model_id) as worker:
                 self._worker, self.worker_pid = worker, worker.pid
                 log.info("worker_started", model=self.model_id, worker_pid=worker.pid)
                 worker.silence.deadline = trio.current_time() + _LOAD_SILENCE_S
-                worker.send(self._load_order())
+                worker.send(self.settings.load_order(self._file.path))
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._establish_facts)
                     await worker.serve(self._take)
                     nursery.cancel_scope.cancel()
             cause = f"its worker ended with {worker.exit_code}"
             log.warning("worker_ended", model=self.model_id, worker_pid=worker.pid, exit_code=worker.exit_code)
+        except ModelLoadFailed as err:
+            self._give_up(err)
         except OSError as err:
             cause = err.strerror or type(err).__name__
             log.error("worker_not_started", model=self.model_id, error=cause)
         finally:
-            self._worker = self._ready = self.worker_pid = self.load_progress = None
+            self._worker = self._ready = self.worker_pid = None
+            self._progress.reset()
             if self.state == "ready":
                 self._availability.enter("restarting")
             self._load = self._idle_load(kv_tokens=self._load.kv_tokens)
@@ -168,29 +186,18 @@ class Engine:
                 stream.crash(cause)
             self._streams.clear()
 
-    def _load_order(self) -> Load:
-        chosen = self.settings
-        return Load(
-            path=str(self._file.path),
-            slots=chosen.slots,
-            context=chosen.context,
-            kv_tokens=chosen.kv_tokens or 0,
-            batch_tokens=chosen.batch_tokens,
-            threads=chosen.threads or 0,
-            gpu_layers=chosen.gpu_layers,
-            queue_limit=chosen.queue_limit,
-            default_max_tokens=chosen.default_max_tokens,
-        )
-
     async def _establish_facts(self) -> None:
         """Hash the file while the worker loads it; the engine is ready when both are done."""
         try:
+            await self._file.digest(lambda fraction: self._progress.report("hash", fraction))
+            while (ready := self._ready) is None:
+                await self.wait_change(self.version)
+            # Again, now that the worker has read the file, too: what it has loaded must be what was hashed.
             digest, size_bytes = await self._file.digest()
         except ModelLoadFailed as err:
             self._give_up(err)
             return
-        while (ready := self._ready) is None:
-            await self.wait_change(self.version)
+        self._progress.reset()
         self.facts = facts = ModelFacts(
             id=self.model_id,
             path=self._file.path,
@@ -249,10 +256,11 @@ class Engine:
                 if (stream := self._streams.pop(job, None)) is not None:
                     stream.refused(report)
             case Progress(fraction=fraction):
-                self.load_progress = fraction
+                self._progress.report("load", fraction)
                 log.debug("model_loading", model=self.model_id, progress=round(fraction, 2))
             case Ready():
-                self._ready, self.load_progress = report, None
+                self._ready = report
+                self._progress.report("load", 1.0)
                 self._availability.wake()
             case LoadFailed(sentence=sentence, cause=cause, remedy=remedy):
                 self._give_up(ModelLoadFailed(sentence, cause=cause, remedy=remedy))

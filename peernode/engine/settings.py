@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+
+from peernode.engine.protocol import Load
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,16 @@ class EngineSettings:
         if self.threads is not None and self.threads < 1:
             raise ValueError(f"threads is {self.threads}, at least 1 is needed")
 
-    def kv_budget(self, context: int) -> int:
-        """Cells for all sequences together, when one may use ``context`` of them."""
-        return max(context, self.slots * 1024) if self.kv_tokens is None else self.kv_tokens
+    def load_order(self, path: Path) -> Load:
+        """What a worker needs to know to run the model at ``path`` this way; 0 leaves the choice to it."""
+        return Load(
+            path=str(path),
+            slots=self.slots,
+            context=self.context,
+            kv_tokens=self.kv_tokens or 0,
+            batch_tokens=self.batch_tokens,
+            threads=self.threads or 0,
+            gpu_layers=self.gpu_layers,
+            queue_limit=self.queue_limit,
+            default_max_tokens=self.default_max_tokens,
+        )

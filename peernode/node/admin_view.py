@@ -105,6 +105,7 @@ def _engine(engine: Engine) -> Mapping[str, Any]:
         "id": engine.model_id,
         "state": engine.state,
         "progress": engine.load_progress,
+        "eta_s": None if engine.load_eta_s is None else round(engine.load_eta_s, 1),
         "error": str(engine.failure) if engine.failure else None,
         "worker_pid": engine.worker_pid,
         "digest": facts.digest.hex() if facts else None,

@@ -59,6 +59,10 @@ class Home:
         return self.path / "ledger.db"
 
     @property
+    def digest_file(self) -> Path:
+        return self.path / "model-digests.json"
+
+    @property
     def admin_file(self) -> Path:
         return self.path / "admin.json"
 

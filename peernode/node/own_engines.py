@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import trio
 
-from peernode.engine import Engine, EngineSettings
+from peernode.engine import DigestCache, Engine, EngineSettings
 from peernode.market.models import OwnModel
 from peernode.node.config import NodeConfig
+from peernode.node.home import Home
 from peernode.node.model_entry import ModelEntry
 from peernode.wire.prices import Prices
 
@@ -18,7 +19,11 @@ class OwnEngines:
     """Builds engines from the configuration. ``changed`` awaits the next change of state or load of any."""
 
     def __init__(self, config: NodeConfig, *, rng: random.Random) -> None:
-        self.engines = [Engine(entry.name, entry.path, _settings(config, entry), rng=rng) for entry in config.models]
+        digests = DigestCache(Home(config.home).digest_file)
+        self.engines = [
+            Engine(entry.name, entry.path, _settings(config, entry), digests=digests, rng=rng)
+            for entry in config.models
+        ]
         self.models = [
             OwnModel(engine, _prices(config, entry)) for engine, entry in zip(self.engines, config.models, strict=True)
         ]
@@ -51,8 +56,12 @@ class OwnEngines:
 
 
 def _describe(engine: Engine) -> str:
-    progress = f", {engine.load_progress:.0%}" if engine.load_progress is not None else ""
-    return f"{engine.model_id} is {engine.state}{progress}"
+    said = [f"{engine.model_id} is {engine.state}"]
+    if engine.load_progress is not None:
+        said.append(f"{engine.load_progress:.0%}")
+    if engine.load_eta_s is not None:
+        said.append(f"about {engine.load_eta_s:.0f} s left")
+    return ", ".join(said)
 
 
 def _settings(config: NodeConfig, entry: ModelEntry) -> EngineSettings:

@@ -13,6 +13,7 @@ IDLE = {"id": "tiny", "progress": None, "error": None, "slots": 8, "free_slots":
     ("changes", "line"),
     [
         ({"state": "loading", "progress": 0.37}, "tiny (loading, 37%)"),
+        ({"state": "loading", "progress": 0.5, "eta_s": 12.3}, "tiny (loading, 50%, about 12 s left)"),
         ({"state": "failed", "error": "It is no GGUF."}, "tiny (failed, It is no GGUF.)"),
         ({"state": "ready"}, "tiny (ready, 8 of 8 slots free)"),
         (
