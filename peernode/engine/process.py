@@ -116,6 +116,12 @@ class WorkerProcess:
                 self._process.stderr.close()
 
 
+def _environment() -> dict[str, str]:
+    """Ours, without the node's own settings: what native code cannot read it cannot give away."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PEERNODE_")}
+    return {**kept, "GGML_NO_BACKTRACE": "1"}
+
+
 @asynccontextmanager
 async def started_worker(name: str) -> AsyncIterator[WorkerProcess]:
     """A worker for as long as the context lasts. Raises OSError when the system starts no more processes."""
@@ -129,7 +135,7 @@ async def started_worker(name: str) -> AsyncIterator[WorkerProcess]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env={**os.environ, "GGML_NO_BACKTRACE": "1"},
+            env=_environment(),
         )
     worker = WorkerProcess(name, process, trio.socket.from_stdlib_socket(ours))
     try:

@@ -13,13 +13,14 @@ import time
 from peernode.engine.errors import ModelLoadFailed, WorkerProtocolBroken
 from peernode.engine.protocol import Load, LoadFailed, Progress
 from peernode.engine.worker.batcher import Batcher
-from peernode.engine.worker.lifeline import tie_to_owner
+from peernode.engine.worker.lifeline import bound_files, tie_to_owner
 from peernode.engine.worker.loop import Channel, Loop, OwnerGone
 
 
 def main(arguments: list[str]) -> None:
     descriptor, owner = map(int, arguments)
     tie_to_owner(owner)
+    bound_files(descriptor)
     channel = Channel(socket.socket(fileno=descriptor))
     try:
         serve(channel)

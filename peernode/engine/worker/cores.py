@@ -1,9 +1,16 @@
-"""How many threads a decode should use: one for each physical core that this process may run on."""
+"""How many threads a decode should use: one for each physical core that this process may run on, within its quota."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+from peernode.engine.worker.machine import cpu_quota, whole_cpus
+
+
+def usable_cores() -> int:
+    """What to use unless the operator says otherwise; a container's CPU quota counts, too."""
+    return whole_cpus(cpu_quota(), physical_cores())
 
 
 def physical_cores() -> int:

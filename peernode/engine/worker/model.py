@@ -14,9 +14,13 @@ from pathlib import Path
 import llama_cpp
 
 from peernode.engine.errors import ModelLoadFailed
+from peernode.engine.model_parts import inspect_model
 from peernode.engine.protocol import Load, Ready
 from peernode.engine.worker.context import DecodeContext
-from peernode.engine.worker.cores import physical_cores
+from peernode.engine.worker.cores import usable_cores
+from peernode.engine.worker.lifeline import limit_data
+from peernode.engine.worker.machine import available_memory
+from peernode.engine.worker.memory_plan import MemoryPlan, plan_memory
 from peernode.engine.worker.native_log import NativeLog
 from peernode.engine.worker.sampler import SAMPLER_VERSION
 from peernode.engine.worker.template import CHATML, ChatTemplate, TemplateFailed
@@ -45,38 +49,45 @@ class LoadedModel:
 def load_model(order: Load, log: NativeLog, on_progress: Callable[[float], bool]) -> LoadedModel:
     """Raises ModelLoadFailed. ``on_progress`` returns False to give up."""
     llama_cpp.llama_backend_init()
+    plan = _plan(order)
     model = _load_weights(order, log, on_progress)
     vocabulary = Vocabulary(llama_cpp.llama_model_get_vocab(model))
     if vocabulary.size < 1 or not vocabulary.end_ids:
         raise ModelLoadFailed("The model has no token that ends an answer.", remedy="Use a chat model.")
     template, notes = _load_template(model, vocabulary)
 
-    trained = llama_cpp.llama_model_n_ctx_train(model)
-    wanted = min(order.context, trained)
-    kv_tokens = order.kv_tokens or max(wanted, order.slots * 1024)
-    context_length = min(wanted, kv_tokens)
-    threads = order.threads or physical_cores()
-    handle = _create_context(model, order, log, kv_tokens=kv_tokens, threads=threads)
+    threads = order.threads or usable_cores()
+    handle = _create_context(model, order, log, kv_tokens=plan.kv_tokens, threads=threads)
     facts = Ready(
         architecture=_metadata(model, b"general.architecture"),
         parameters=llama_cpp.llama_model_n_params(model),
         quantization=_QUANTIZATIONS.get(llama_cpp.llama_model_ftype(model) & ~llama_cpp.LLAMA_FTYPE_GUESSED, "unknown"),
-        context_length=context_length,
-        kv_tokens=kv_tokens,
+        context_length=plan.context,
+        kv_tokens=plan.kv_tokens,
         template_digest=template.digest,
         sampler_version=SAMPLER_VERSION,
         threads=threads,
-        notes=notes,
+        notes=[*notes, *plan.notes],
     )
     context = DecodeContext(handle, vocabulary=vocabulary.size, slots=order.slots, batch_tokens=order.batch_tokens)
-    return LoadedModel(vocabulary, template, context, kv_tokens, facts)
+    return LoadedModel(vocabulary, template, context, plan.kv_tokens, facts)
+
+
+def _plan(order: Load) -> MemoryPlan:
+    """How much context there will be. Where layers go to a GPU, its driver knows its memory and we do not."""
+    # The owner has validated the file; looking once more, just before llama.cpp does, leaves no time to exchange it.
+    header = inspect_model(Path(order.path)).header
+    available = None if _offloads(order) else available_memory()
+    if available is not None:
+        limit_data(available)
+    return plan_memory(
+        header, context=order.context, slots=order.slots, kv_tokens=order.kv_tokens or None, available=available
+    )
 
 
 def _load_weights(order: Load, log: NativeLog, on_progress: Callable[[float], bool]) -> llama_cpp.llama_model_p:
-    if not Path(order.path).is_file():
-        raise ModelLoadFailed("The model file does not exist.", remedy="Check the path in the configuration.")
     parameters = llama_cpp.llama_model_default_params()
-    parameters.n_gpu_layers = order.gpu_layers if llama_cpp.llama_supports_gpu_offload() else 0
+    parameters.n_gpu_layers = order.gpu_layers if _offloads(order) else 0
     callback = llama_cpp.llama_progress_callback(lambda fraction, _: on_progress(fraction))
     parameters.progress_callback = callback
     model = llama_cpp.llama_model_load_from_file(order.path.encode(), parameters)
@@ -89,6 +100,10 @@ def _load_weights(order: Load, log: NativeLog, on_progress: Callable[[float], bo
     if llama_cpp.llama_model_has_encoder(model) or not llama_cpp.llama_model_has_decoder(model):
         raise ModelLoadFailed("The model is not a decoder.", remedy="Use a chat model, not an encoder or embedder.")
     return model
+
+
+def _offloads(order: Load) -> bool:
+    return order.gpu_layers != 0 and bool(llama_cpp.llama_supports_gpu_offload())
 
 
 def _create_context(

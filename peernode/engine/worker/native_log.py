@@ -12,6 +12,8 @@ import llama_cpp
 
 _WARN, _ERROR, _CONTINUED = 3, 4, 5
 _STDERR = 2
+# What llama.cpp adds after the line that tells the reason.
+_SAYS_NOTHING = "failed to load model"
 
 
 class NativeLog:
@@ -33,7 +35,9 @@ class NativeLog:
         if not self._loud:
             return
         if level == _ERROR:
-            self.last_error = text.decode("utf-8", "replace").strip()[:500]
+            line = text.decode("utf-8", "replace").strip()[:500]
+            if not self.last_error or not line.endswith(_SAYS_NOTHING):
+                self.last_error = line
         try:
             os.write(_STDERR, text)
         except OSError:
