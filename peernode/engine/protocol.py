@@ -36,7 +36,8 @@ class Submit:
     """Run a job. ``messages`` holds [role, content, name]; ``max_tokens`` 0 means none was asked for.
 
     ``max_tokens`` bounds the whole answer, ``continue_from`` included. ``sampling`` is the canonical form of the
-    request's; ``top_logprobs`` is -1 when no log-probabilities were asked for.
+    request's; ``top_logprobs`` is -1 when no log-probabilities were asked for. Jobs share cached prefixes with those
+    of the same ``cache_salt``, and the worker's time fairly with other ``payer``s.
     """
 
     tag: ClassVar[str] = "submit"
@@ -48,6 +49,8 @@ class Submit:
     top_logprobs: int
     seed: int
     continue_from: list[int]
+    payer: str = ""
+    cache_salt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The job never began. ``code`` is that of a ``JobError``."""
+    """The job never began. ``code`` is that of a ``JobError``; ``param`` the field at fault, or empty."""
 
     tag: ClassVar[str] = "refused"
     job: int
@@ -109,6 +112,7 @@ class Refused:
     sentence: str
     cause: str
     remedy: str
+    param: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,11 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The news since the last report. ``number`` counts decode steps; an end reported here freed its slot after it."""
+    """The news since the last report. ``number`` counts decode steps; an end reported here freed its slot after it.
+
+    ``kv_cached`` are the cells of cached prefixes alone. Of all prompts so far ``prefilled`` tokens were computed and
+    ``reused`` were not.
+    """
 
     tag: ClassVar[str] = "step"
     number: int
@@ -141,6 +149,9 @@ class Step:
     decode_tps: float
     prefill_tps: float
     outputs: list[Output]
+    kv_cached: int = 0
+    prefilled: int = 0
+    reused: int = 0
 
 
 Command: TypeAlias = Load | Submit | Cancel
@@ -179,6 +190,9 @@ def to_frame(message: Command | Report) -> Frame:
                 ]
                 for o in message.outputs
             ],
+            message.kv_cached,
+            message.prefilled,
+            message.reused,
         ]
     return [message.tag, *astuple(message)]
 
@@ -191,8 +205,8 @@ def command_from(frame: Frame) -> Command:
 def report_from(frame: Frame) -> Report:
     """Raises WorkerProtocolBroken."""
     kind = _kind_of(_REPORTS, frame)
-    if kind is Step and len(frame) == 8 and isinstance(frame[7], list):
-        return _build(Step, [*frame[1:7], [_output(entry) for entry in frame[7]]])
+    if kind is Step and len(frame) == 11 and isinstance(frame[7], list):
+        return _build(Step, [*frame[1:7], [_output(entry) for entry in frame[7]], *frame[8:]])
     return _build(kind, frame[1:])
 
 

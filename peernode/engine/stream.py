@@ -68,7 +68,7 @@ class EngineStream:
         kind = _REFUSALS.get(report.code, ProviderFailed)
         error = kind(report.sentence, cause=report.cause, remedy=report.remedy)
         if isinstance(error, BadRequest):
-            error.param = "messages"
+            error.param = report.param or None
         self._end(Failed(error))
 
     def output(self, output: Output, step: int) -> None:

@@ -45,7 +45,9 @@ async def test_a_bias_bans_a_token_or_forces_it(ready_engine: Start) -> None:
 
 async def test_a_bias_for_a_token_that_is_not_there_is_refused(ready_engine: Start) -> None:
     engine = await ready_engine(demo_model())
-    assert isinstance((await ask(engine, sampled(logit_bias={10**6: 1}))).error, BadRequest)
+    error = (await ask(engine, sampled(logit_bias={10**6: 1}))).error
+    assert isinstance(error, BadRequest)
+    assert error.param == "logit_bias"
 
 
 @pytest.mark.parametrize("penalty", ["presence_penalty", "frequency_penalty", "repetition_penalty"])

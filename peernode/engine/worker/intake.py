@@ -61,7 +61,7 @@ class Intake:
         sampler = self._sampler(job, prompt)
         if earlier:
             prompt = np.concatenate([prompt, np.array(earlier, np.int32)])
-        return Sequence(job.job, prompt, answer, sampler)
+        return Sequence(job.job, prompt, answer, sampler, payer=job.payer, salt=job.cache_salt)
 
     def _sampler(self, job: Submit, prompt: TokenArray) -> Sampler:
         vocabulary = self._model.vocabulary
@@ -70,6 +70,7 @@ class Intake:
         if unknown:
             raise BadRequest(
                 "logit_bias names a token that the model does not know.",
+                param="logit_bias",
                 cause=f"{unknown[0]}; the model's ids end at {vocabulary.size - 1}",
             )
         reporter = LogprobReporter(vocabulary.pieces, job.top_logprobs) if job.top_logprobs >= 0 else None

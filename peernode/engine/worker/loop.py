@@ -10,7 +10,7 @@ import socket
 from collections import deque
 from typing import Protocol
 
-from peernode.chat.errors import JobError, ProviderBusy
+from peernode.chat.errors import BadRequest, JobError, ProviderBusy
 from peernode.engine.errors import WorkerProtocolBroken
 from peernode.engine.frames import FrameReader, pack_frame
 from peernode.engine.protocol import Accepted, Cancel, Command, Refused, Report, Submit, command_from, to_frame
@@ -124,6 +124,7 @@ class Loop:
             if not self._batcher.submit(sequence):
                 raise ProviderBusy("The queue of this model is full.", remedy="Try again later.")
         except JobError as err:
-            self._channel.send(Refused(command.job, err.code, err.sentence, err.cause, err.remedy))
+            param = err.param or "" if isinstance(err, BadRequest) else ""
+            self._channel.send(Refused(command.job, err.code, err.sentence, err.cause, err.remedy, param))
         else:
             self._channel.send(Accepted(command.job, len(sequence.prompt)))
