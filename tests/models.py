@@ -38,13 +38,18 @@ CHATML = (
 )
 
 
-def write_tiny_model(path: Path, *, template: str | None = CHATML, context: int = 2048, seed: int = 1) -> Path:
-    """A random llama of about 400 KB with one token for each byte: loads in milliseconds, answers nonsense."""
+def write_tiny_model(
+    path: Path, *, template: str | None = CHATML, context: int = 2048, seed: int = 1, tensors_per_part: int = 0
+) -> Path:
+    """A random llama of about 400 KB with one token for each byte: loads in milliseconds, answers nonsense.
+
+    With ``tensors_per_part`` it is split, and what is returned is its first part.
+    """
     width, layers, heads, kv_heads, feed = 64, 2, 4, 2, 128
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     tokens = [*special, *_byte_characters()]
     rng = np.random.default_rng(seed)
-    writer = gguf.GGUFWriter(path, "llama")
+    writer = gguf.GGUFWriter(path, "llama", split_max_tensors=tensors_per_part)
     writer.add_name("tiny")
     writer.add_vocab_size(len(tokens))
     writer.add_context_length(context)
@@ -93,4 +98,4 @@ def write_tiny_model(path: Path, *, template: str | None = CHATML, context: int 
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return path
+    return min(path.parent.glob(f"{path.stem}-00001-of-*.gguf")) if tensors_per_part else path

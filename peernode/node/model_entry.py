@@ -5,12 +5,14 @@ Owns how ``PATH`` and ``NAME=PATH`` are told apart.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Price = Annotated[int, Field(ge=0, le=10**15)]
+_PART = re.compile(r"-\d{5}-of-\d{5}$")
 _PATH_STARTS = ("/", "./", "../", "~")
 
 
@@ -29,8 +31,8 @@ class ModelEntry(BaseModel):
 
     @property
     def name(self) -> str:
-        """What clients call the model: its id, or the file's name without its ending."""
-        return self.id or self.path.name.removesuffix(".gguf")
+        """What clients call the model: its id, or the file's name without its ending and its part's number."""
+        return self.id or _PART.sub("", self.path.name.removesuffix(".gguf")) or self.path.name
 
     @field_validator("path")
     @classmethod

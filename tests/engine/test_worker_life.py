@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -178,3 +179,23 @@ async def test_an_endless_template_is_refused_when_the_model_is_loaded(tmp_path:
 async def test_a_model_without_a_template_gets_chatml(ready_engine: Start, tmp_path: Path) -> None:
     engine = await ready_engine(write_tiny_model(tmp_path / "bare.gguf", template=None), threads=1, context=256)
     assert (await ask(engine, job("Hello", max_tokens=3, temperature=1.0))).ids
+
+
+async def test_a_split_model_answers_like_the_whole_one(ready_engine: Start, tiny: Path, tmp_path: Path) -> None:
+    first = write_tiny_model(tmp_path / "parts.gguf", tensors_per_part=8)
+    whole, split = await ready_engine(tiny, threads=1), await ready_engine(first, threads=1)
+    parts = sorted(tmp_path.glob("parts-*.gguf"))
+    assert len(parts) == 3
+    assert whole.facts is not None
+    assert split.facts is not None
+    assert split.facts.parameters == whole.facts.parameters
+    assert split.facts.size_bytes == sum(part.stat().st_size for part in parts)
+    assert split.facts.digest == hashlib.sha256(b"".join(part.read_bytes() for part in parts)).digest()
+    assert (await ask(split, job("Hello"))).ids == (await ask(whole, job("Hello"))).ids
+
+
+async def test_a_lost_part_is_named(tmp_path: Path) -> None:
+    first = write_tiny_model(tmp_path / "parts.gguf", tensors_per_part=8)
+    lost = sorted(tmp_path.glob("parts-*.gguf"))[1]
+    lost.unlink()
+    assert (await failure_of(first)).cause == str(lost)

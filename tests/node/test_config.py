@@ -89,6 +89,7 @@ def test_lists_in_variables_are_separated_by_commas(monkeypatch):
         ("./x=y.gguf", "x=y", "x=y.gguf"),
         ("org/name=/a/b.gguf", "org/name", "/a/b.gguf"),
         ("org/name=b=c.gguf", "org/name", "b=c.gguf"),
+        ("/a/big-00001-of-00003.gguf", "big", "/a/big-00001-of-00003.gguf"),
     ],
 )
 def test_a_model_is_a_path_or_a_name_and_a_path(text, name, path):
