@@ -19,6 +19,24 @@ from tests.models import write_tiny_model
 pytestmark = pytest.mark.real
 
 FILES = 60
+TEMPLATES = [
+    "{% for i in range(10 ** 9) %}x{% endfor %}",
+    "{{ 'x' * 10 ** 11 }}",
+    "{{ 10 ** 10 ** 10 }}",
+    "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+    "{{ cycler.__init__.__globals__.os.system('kill -9 %d') }}",
+    "{{ messages.append(messages) }}{{ messages }}",
+    "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+    "{% include '/etc/passwd' %}",
+    "{% for m in messages %}",
+    "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}",
+    "{{ " + "-" * 20_000 + "1 }}",
+    "{{ 'a' | center(10 ** 10) }}",
+    "{{ '%0999999999d' % 1 }}",
+    "{{ '{:>9999999999}'.format(1) }}",
+    "{{ raise_exception('no') }}",
+    "{% set x = namespace(v='x') %}{% for i in range(60) %}{% set x.v = x.v + x.v %}{% endfor %}{{ x.v }}",
+]
 AT_ONCE = 3
 HUGE = [0, 1, 255, 1 << 20, (1 << 31) - 1, 1 << 31, (1 << 32) - 1]
 
@@ -111,3 +129,13 @@ async def test_no_hostile_hyperparameter_gets_further_than_its_worker(tmp_path: 
     paths = [hyperparameter(name, value, tmp_path) for name in names for value in (0, 3, 512, (1 << 32) - 1)]
     found = await outcomes(paths)
     assert sum(found.values()) == len(paths), found
+
+
+async def test_no_hostile_template_gets_further_than_its_worker(tmp_path: Path) -> None:
+    paths = [
+        write_tiny_model(tmp_path / f"template-{number}.gguf", template=template)
+        for number, template in enumerate(TEMPLATES)
+    ]
+    found = await outcomes(paths)
+    assert sum(found.values()) == len(paths), found
+    assert found["The model's chat template is refused."] >= len(paths) - 3, found
