@@ -38,6 +38,8 @@ class LoadProgress:
     @property
     def eta_s(self) -> float | None:
         """Seconds until the last track is done, at each one's pace so far; None until that is more than a guess."""
+        if not self._tracks:
+            return None
         now, latest = self._clock(), 0.0
         unfinished = [(now - began, done) for began, done in self._tracks.values() if done < 1.0]
         for elapsed_s, done in unfinished:
