@@ -98,6 +98,24 @@ def test_the_same_seed_gives_the_same_answer(network: Network) -> None:
     assert len(answers) == 1
 
 
+def test_log_probabilities_and_penalties_reach_the_provider_and_come_back(network: Network) -> None:
+    asked = {"model": MODEL_ID, "messages": MESSAGES, "max_tokens": 8, "temperature": 0}
+    with openai.OpenAI(base_url=f"{network.edge.url}/v1", api_key="unused") as client:
+        answer = client.chat.completions.create(**asked, logprobs=True, top_logprobs=3)
+        entries = answer.choices[0].logprobs.content
+        chunks = list(client.chat.completions.create(**asked, logprobs=True, top_logprobs=3, stream=True))
+        other = client.chat.completions.create(
+            **asked, presence_penalty=1, extra_body={"repetition_penalty": 1.3, "top_k": 5, "min_p": 0.1}
+        )
+    assert len(entries) == answer.usage.completion_tokens
+    assert all(entry.logprob == entry.top_logprobs[0].logprob for entry in entries)
+    assert bytes(byte for entry in entries for byte in entry.bytes).decode() == answer.choices[0].message.content
+    streamed = [entry for chunk in chunks if chunk.choices[0].logprobs for entry in chunk.choices[0].logprobs.content]
+    assert streamed == entries
+    assert receipt_of(network, answer.request_id)["verified"]["ok"] is True
+    assert receipt_of(network, other.request_id)["verified"]["ok"] is True
+
+
 def test_a_stop_string_ends_the_answer_and_is_not_part_of_it(network: Network) -> None:
     body = {"model": MODEL_ID, "messages": [{"role": "user", "content": "Count: 1, 2, 3,"}], "temperature": 0}
     ask = lambda extra: httpx.post(  # noqa: E731
