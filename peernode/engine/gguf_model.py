@@ -17,7 +17,8 @@ _MAX_LAYERS = 512  # LLAMA_MAX_LAYERS
 _MAX_WIDTH = 1 << 20
 _MAX_HEADS = 1 << 14
 _MAX_CONTEXT = (1 << 31) - 1
-_KV_BYTES = 2  # f16
+# What an element of a cached key and of a cached value may take: f16, and f32 where a worker keeps values so.
+_KEY_BYTES, _VALUE_BYTES = 2, 4
 _ENCODERS = frozenset(
     {"bert", "nomic-bert", "nomic-bert-moe", "jina-bert-v2", "jina-bert-v3", "modern-bert", "neo-bert", "eurobert"}
 )
@@ -30,7 +31,7 @@ _VOCABULARY_ARRAYS = {
 
 @dataclass(frozen=True, slots=True)
 class ModelHeader:
-    """Facts of one model, all parts together. ``kv_bytes`` is what one token of context needs at f16, at most."""
+    """Facts of one model, all parts together. ``kv_bytes`` is the most that one token of context needs."""
 
     architecture: str
     name: str
@@ -160,8 +161,8 @@ def _kv_bytes(values: _Values, architecture: str, layers: int, width: int) -> in
     kv_heads = values.get(f"{architecture}.attention.head_count_kv")
     each = heads if kv_heads is None else values.per_layer(f"{architecture}.attention.head_count_kv", layers, 0)
     default = width // max(heads) if max(heads) else 0
-    sizes = 0
-    for side in ("key_length", "value_length"):
+    size = 0
+    for side, element_bytes in (("key_length", _KEY_BYTES), ("value_length", _VALUE_BYTES)):
         key = f"{architecture}.attention.{side}"
-        sizes += default if values.get(key) is None else values.count(key, 1, _MAX_WIDTH)
-    return sum(each) * sizes * _KV_BYTES
+        size += element_bytes * (default if values.get(key) is None else values.count(key, 1, _MAX_WIDTH))
+    return sum(each) * size
