@@ -18,7 +18,8 @@ class ChatJob:
     """One part of one request. ``model`` is the name the client asked for; ``seed`` a 63-bit integer.
 
     ``first_token_s`` and ``total_s`` are the seconds allowed, from opening, to the first token and to the end.
-    ``continue_from`` holds output token ids that an earlier part already delivered.
+    ``continue_from`` holds output token ids that an earlier part already delivered. ``payer`` says on whose account
+    the job runs: engines are fair between payers and share no cached prefixes between them.
     """
 
     request_id: str
@@ -30,6 +31,7 @@ class ChatJob:
     first_token_s: float = 60.0
     total_s: float = 600.0
     continue_from: tuple[int, ...] = ()
+    payer: str = ""
 
 
 class JobRunner(Protocol):

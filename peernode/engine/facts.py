@@ -27,7 +27,8 @@ class EngineLoad:
     """A snapshot after some decode step. Rates are moving averages and stay at their last value when idle.
 
     ``decode_tps`` is what one sequence gets, ``prefill_tps`` what all prompts get together; 0.0 until measured.
-    ``kv_used`` counts reserved cells: prompts and the completions they may still grow.
+    ``kv_used`` counts reserved cells: prompts and the completions they may still grow, ``kv_cached`` the
+    cells of cached prefixes beside them. Of all prompts so far ``prefilled`` tokens were computed, ``reused`` were not.
     """
 
     slots: int
@@ -38,3 +39,6 @@ class EngineLoad:
     decode_tps: float
     prefill_tps: float
     steps: int
+    kv_cached: int = 0
+    prefilled: int = 0
+    reused: int = 0

@@ -276,6 +276,9 @@ class Engine:
             decode_tps=step.decode_tps,
             prefill_tps=step.prefill_tps,
             steps=step.number,
+            kv_cached=step.kv_cached,
+            prefilled=step.prefilled,
+            reused=step.reused,
         )
         for output in step.outputs:
             stream = self._streams.get(output.job)

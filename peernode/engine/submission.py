@@ -21,6 +21,8 @@ def submission(number: int, job: ChatJob) -> bytes:
         -1 if request.top_logprobs is None else request.top_logprobs,
         job.seed,
         list(job.continue_from),
+        payer=job.payer,
+        cache_salt=job.payer,
     )
     try:
         return pack_frame(to_frame(command))

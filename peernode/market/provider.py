@@ -137,6 +137,7 @@ class Provider:
             max_credits=offer.max_credits,
             total_s=offer.deadline_ms / 1000,
             continue_from=offer.continue_from,
+            payer=offer.coordinator,
         )
         with self.jobs.one():
             async with model.engine.open(job) as stream:

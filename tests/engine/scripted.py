@@ -37,6 +37,9 @@ class ScriptedBackend:
     batches: list[list[Chunk]] = field(default_factory=list)
     forgotten: list[int] = field(default_factory=list)
 
+    sequences: int = 0
+    kernel_rows: int = 0
+
     def begin(self) -> None:
         self._current: list[Chunk] = []
 
@@ -57,6 +60,12 @@ class ScriptedBackend:
 
     def forget(self, slot: int) -> None:
         self.forgotten.append(slot)
+
+    def cut(self, slot: int, position: int) -> None:
+        pass
+
+    def adopt(self, slot: int, source: int, begin: int, end: int) -> None:
+        pass
 
 
 class FreePace(Pace):

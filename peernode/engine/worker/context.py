@@ -14,11 +14,29 @@ import numpy as np
 from peernode.engine.worker.candidates import Floats
 from peernode.engine.worker.sequence import TokenArray
 
+# llama.cpp's CPU attention works row by row up to 63 rows of one kernel call, so that a row's result depends neither on
+# its company nor on how a prompt was cut. From 64 rows on it works in tiles, and the company decides how they round.
+EXACT_ROWS = 60
+
 
 class DecodeContext:
-    """Implements ``batcher.Backend``. ``handle`` must have a unified memory and at least ``slots`` sequences."""
+    """Implements ``batcher.Backend``. ``handle`` must have a unified memory and at least ``slots`` sequences.
 
-    def __init__(self, handle: llama_cpp.llama_context_p, *, vocabulary: int, slots: int, batch_tokens: int) -> None:
+    ``sequences`` and ``kernel_rows`` are explained there.
+    """
+
+    def __init__(
+        self,
+        handle: llama_cpp.llama_context_p,
+        *,
+        vocabulary: int,
+        slots: int,
+        batch_tokens: int,
+        sequences: int = 0,
+        kernel_rows: int = 0,
+    ) -> None:
+        self.sequences = sequences
+        self.kernel_rows = kernel_rows
         self._handle = handle
         self._memory = llama_cpp.llama_get_memory(handle)
         self._shape = (slots, vocabulary)
@@ -59,6 +77,14 @@ class DecodeContext:
 
     def forget(self, slot: int) -> None:
         llama_cpp.llama_memory_seq_rm(self._memory, slot, -1, -1)
+
+    def cut(self, slot: int, position: int) -> None:
+        if not llama_cpp.llama_memory_seq_rm(self._memory, slot, position, -1):
+            self.forget(slot)
+
+    def adopt(self, slot: int, source: int, begin: int, end: int) -> None:
+        llama_cpp.llama_memory_seq_rm(self._memory, slot, begin, end)
+        llama_cpp.llama_memory_seq_cp(self._memory, source, slot, begin, end)
 
     def _locate_logits(self) -> None:
         """llama.cpp moves its output buffer when it grows; the view is made anew only then."""

@@ -61,7 +61,7 @@ class Intake:
         sampler = self._sampler(job, prompt)
         if earlier:
             prompt = np.concatenate([prompt, np.array(earlier, np.int32)])
-        return Sequence(job.job, prompt, answer, sampler)
+        return Sequence(job.job, prompt, answer, sampler, payer=job.payer, salt=job.cache_salt)
 
     def _sampler(self, job: Submit, prompt: TokenArray) -> Sampler:
         vocabulary = self._model.vocabulary

@@ -16,7 +16,7 @@ import llama_cpp
 from peernode.engine.errors import ModelLoadFailed
 from peernode.engine.model_parts import inspect_model
 from peernode.engine.protocol import Load, Ready
-from peernode.engine.worker.context import DecodeContext
+from peernode.engine.worker.context import EXACT_ROWS, DecodeContext
 from peernode.engine.worker.cores import usable_cores
 from peernode.engine.worker.lifeline import limit_data
 from peernode.engine.worker.machine import available_memory
@@ -69,7 +69,14 @@ def load_model(order: Load, log: NativeLog, on_progress: Callable[[float], bool]
         threads=threads,
         notes=[*notes, *plan.notes],
     )
-    context = DecodeContext(handle, vocabulary=vocabulary.size, slots=order.slots, batch_tokens=order.batch_tokens)
+    context = DecodeContext(
+        handle,
+        vocabulary=vocabulary.size,
+        slots=order.slots,
+        batch_tokens=order.batch_tokens,
+        sequences=_resident_sequences(model, order),
+        kernel_rows=_kernel_rows(order),
+    )
     return LoadedModel(vocabulary, template, context, plan.kv_tokens, facts)
 
 
@@ -106,13 +113,31 @@ def _offloads(order: Load) -> bool:
     return order.gpu_layers != 0 and bool(llama_cpp.llama_supports_gpu_offload())
 
 
+def _kernel_rows(order: Load) -> int:
+    """A GPU's kernels round differently in company whatever the number of rows, so there they are not limited."""
+    return 0 if _offloads(order) else min(order.batch_tokens, EXACT_ROWS)
+
+
+def _resident_sequences(model: llama_cpp.llama_model_p, order: Load) -> int:
+    """How many sequences may stay in memory, running or cached; 0 where the memory cannot be cut at any position."""
+    cannot_cut = (
+        llama_cpp.llama_model_is_recurrent(model)
+        or llama_cpp.llama_model_is_hybrid(model)
+        or llama_cpp.llama_model_n_swa(model) > 0
+    )
+    most: int = llama_cpp.llama_max_parallel_sequences()
+    return 0 if cannot_cut else min(most, order.slots + max(32, 4 * order.slots))
+
+
 def _create_context(
     model: llama_cpp.llama_model_p, order: Load, log: NativeLog, *, kv_tokens: int, threads: int
 ) -> llama_cpp.llama_context_p:
     parameters = llama_cpp.llama_context_default_params()
     parameters.n_ctx = kv_tokens
-    parameters.n_batch = parameters.n_ubatch = order.batch_tokens
-    parameters.n_seq_max = parameters.n_outputs_max = order.slots
+    parameters.n_batch = order.batch_tokens
+    parameters.n_ubatch = _kernel_rows(order) or order.batch_tokens
+    # llama.cpp insists on room for an output of every sequence.
+    parameters.n_seq_max = parameters.n_outputs_max = max(order.slots, _resident_sequences(model, order))
     # One buffer for all sequences: a reservation is all that separates them, and prefixes can be shared.
     parameters.kv_unified = True
     parameters.n_threads = parameters.n_threads_batch = threads

@@ -1,0 +1,155 @@
+"""The model's memory by sequence: who runs in it, which finished prefixes stay in it, and who has to go.
+
+Owns the ids of resident sequences, the sharing of cells between them and eviction (least recently used, never one that
+runs). A finished sequence stays under its id as a cached prefix until its cells or its id are needed.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import Protocol
+
+from peernode.engine.worker.prefix_tree import PrefixTree
+from peernode.engine.worker.sequence import Sequence
+
+# Shorter prefixes cost more to look after than to compute.
+LEAST_SHARED = 16
+
+
+class Cells(Protocol):
+    """The part of a backend that moves no data: which sequence holds which cells."""
+
+    @property
+    def sequences(self) -> int:
+        """How many may be resident at once, or 0 where cells can be neither shared nor cut."""
+        ...
+
+    def forget(self, slot: int) -> None:
+        """Free every cell of the sequence in ``slot``."""
+        ...
+
+    def cut(self, slot: int, position: int) -> None:
+        """Free the cells of ``slot`` from ``position`` on."""
+        ...
+
+    def adopt(self, slot: int, source: int, begin: int, end: int) -> None:
+        """Let ``slot`` use the cells of ``source`` from ``begin`` to ``end`` instead of its own."""
+        ...
+
+
+class Residents:
+    """``start`` and ``attach`` before a sequence computes, ``grew`` after a step, ``retire`` or ``drop`` at its end."""
+
+    def __init__(self, cells: Cells, *, slots: int, kv_tokens: int, least_shared: int = LEAST_SHARED) -> None:
+        self._cells = cells
+        self._kv_tokens = kv_tokens
+        self._least_shared = least_shared
+        self._shares = cells.sequences > 0
+        self._free = list(range(max(slots, cells.sequences)))
+        self._cached: dict[int, None] = {}  # least recently used first
+        self._own: dict[int, int] = {}  # cells of a running sequence that are not in the tree
+        self._tree = PrefixTree()
+
+    @property
+    def used(self) -> int:
+        """Cells in use, cached ones included."""
+        return self._tree.size + sum(self._own.values())
+
+    @property
+    def pinned(self) -> int:
+        """Cells in use by running sequences."""
+        return self._tree.pinned + sum(self._own.values())
+
+    def start(self, sequence: Sequence) -> None:
+        """Give it an id and all that is resident of its prompt."""
+        if not self._free:
+            self._evict()
+        sequence.slot = heapq.heappop(self._free)
+        self._own[sequence.slot] = 0
+        self._tree.pin(sequence.slot)
+        self.attach(sequence)
+
+    def credit(self, sequence: Sequence) -> int:
+        """How many of the cells that the sequence needs are there and will stay."""
+        if not self._shares:
+            return 0
+        length, _, pinned = self._tree.match(sequence.salt, sequence.feed[: sequence.sharable])
+        return pinned if length >= self._least_shared else 0
+
+    def attach(self, sequence: Sequence) -> None:
+        """Share what is resident of its prompt; only before it has computed anything of its own."""
+        if not self._shares:
+            return
+        feed = sequence.feed[: sequence.sharable]
+        length, holder, _ = self._tree.match(sequence.salt, feed)
+        if length < self._least_shared or length <= sequence.in_memory:
+            return
+        if holder in self._cached:
+            self._cached[holder] = self._cached.pop(holder)
+        self._hold(sequence, length)
+        sequence.in_memory = length
+
+    def grew(self, sequence: Sequence, tokens: int) -> None:
+        """It computed ``tokens`` more; those of its prompt can be shared from now on."""
+        self._own[sequence.slot] += tokens
+        if self._shares and sequence.in_memory <= len(sequence.feed):
+            self._publish(sequence)
+
+    def make_room(self, cells: int) -> bool:
+        """Evict until ``cells`` are free; False when nothing is left to evict."""
+        while self._kv_tokens - self.used < cells:
+            if not self._evict():
+                return False
+        return True
+
+    def evict_all(self) -> bool:
+        """Whether there was anything to evict."""
+        found = bool(self._cached)
+        while self._evict():
+            pass
+        return found
+
+    def retire(self, sequence: Sequence) -> None:
+        """It ended well; what it computed stays for others."""
+        slot = sequence.slot
+        if not self._shares or sequence.in_memory < self._least_shared:
+            self.drop(sequence)
+            return
+        self._publish(sequence)
+        if self._tree.is_covered(slot):
+            self.drop(sequence)
+            return
+        del self._own[slot]
+        self._tree.unpin(slot)
+        self._cached[slot] = None
+
+    def drop(self, sequence: Sequence) -> None:
+        """Nothing of it stays but what others share."""
+        del self._own[sequence.slot]
+        self._free_id(sequence.slot)
+
+    def cut(self, sequence: Sequence) -> None:
+        """Undo what a failed decode may have left beyond ``in_memory``."""
+        self._cells.cut(sequence.slot, sequence.in_memory)
+
+    def _publish(self, sequence: Sequence) -> None:
+        held = self._tree.held(sequence.slot)
+        self._hold(sequence, sequence.in_memory)
+        self._own[sequence.slot] -= sequence.in_memory - held
+
+    def _hold(self, sequence: Sequence, length: int) -> None:
+        for overlap in self._tree.hold(sequence.slot, sequence.salt, sequence.tokens()[:length]):
+            self._cells.adopt(sequence.slot, overlap.source, overlap.begin, overlap.end)
+
+    def _evict(self) -> bool:
+        if not self._cached:
+            return False
+        slot = next(iter(self._cached))
+        del self._cached[slot]
+        self._free_id(slot)
+        return True
+
+    def _free_id(self, slot: int) -> None:
+        self._cells.forget(slot)
+        self._tree.remove(slot)
+        heapq.heappush(self._free, slot)
