@@ -142,7 +142,17 @@ def _create_context(
     parameters.kv_unified = True
     parameters.n_threads = parameters.n_threads_batch = threads
     parameters.no_perf = True
+    if _kernel_rows(order):
+        # With keys and values of one type, llama.cpp's CPU attention sums a row that is decoded alone in parts that
+        # depend on where its cells lie; with two types every row is summed alike, in company or alone.
+        parameters.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED
+        parameters.type_v = llama_cpp.GGML_TYPE_Q8_0
     context = llama_cpp.llama_init_from_model(model, parameters)
+    if not context and _kernel_rows(order):
+        # Heads that are no multiple of 32 wide cannot be quantized: right answers, but not the same in any company.
+        parameters.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_AUTO
+        parameters.type_v = llama_cpp.GGML_TYPE_F16
+        context = llama_cpp.llama_init_from_model(model, parameters)
     if not context:
         raise ModelLoadFailed(
             "There is no memory for the model's context.",
