@@ -47,7 +47,7 @@ class Prefill:
         """All but those who would compute what an older one is about to have."""
         ready: list[Sequence] = []
         for sequence in prefilling:
-            if not sequence.computed:
+            if self._residents.shares and not sequence.computed:
                 self._residents.attach(sequence)
                 if any(_is_worth_waiting_for(older, sequence) for older in ready):
                     continue

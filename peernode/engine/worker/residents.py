@@ -12,8 +12,9 @@ from typing import Protocol
 from peernode.engine.worker.prefix_tree import PrefixTree
 from peernode.engine.worker.sequence import Sequence
 
-# Shorter prefixes cost more to look after than to compute.
-LEAST_SHARED = 16
+# Even one token: prefixes that were computed twice are merged, which leaves holes in the memory, and llama.cpp fills
+# holes with the next cells of others, whose order then decides how their attention rounds.
+LEAST_SHARED = 1
 
 
 class Cells(Protocol):
@@ -44,7 +45,7 @@ class Residents:
         self._cells = cells
         self._kv_tokens = kv_tokens
         self._least_shared = least_shared
-        self._shares = cells.sequences > 0
+        self.shares = cells.sequences > 0
         self._free = list(range(max(slots, cells.sequences)))
         self._cached: dict[int, None] = {}  # least recently used first
         self._own: dict[int, int] = {}  # cells of a running sequence that are not in the tree
@@ -71,14 +72,14 @@ class Residents:
 
     def credit(self, sequence: Sequence) -> int:
         """How many of the cells that the sequence needs are there and will stay."""
-        if not self._shares:
+        if not self.shares:
             return 0
         length, _, pinned = self._tree.match(sequence.salt, sequence.feed[: sequence.sharable])
         return pinned if length >= self._least_shared else 0
 
     def attach(self, sequence: Sequence) -> None:
         """Share what is resident of its prompt; only before it has computed anything of its own."""
-        if not self._shares:
+        if not self.shares:
             return
         feed = sequence.feed[: sequence.sharable]
         length, holder, _ = self._tree.match(sequence.salt, feed)
@@ -92,7 +93,7 @@ class Residents:
     def grew(self, sequence: Sequence, tokens: int) -> None:
         """It computed ``tokens`` more; those of its prompt can be shared from now on."""
         self._own[sequence.slot] += tokens
-        if self._shares and sequence.in_memory <= len(sequence.feed):
+        if self.shares and sequence.in_memory <= len(sequence.feed):
             self._publish(sequence)
 
     def make_room(self, cells: int) -> bool:
@@ -112,7 +113,7 @@ class Residents:
     def retire(self, sequence: Sequence) -> None:
         """It ended well; what it computed stays for others."""
         slot = sequence.slot
-        if not self._shares or sequence.in_memory < self._least_shared:
+        if not self.shares or sequence.in_memory < self._least_shared:
             self.drop(sequence)
             return
         self._publish(sequence)
