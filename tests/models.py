@@ -18,6 +18,8 @@ def demo_model() -> Path:
     """The demo model from PEERNODE_TEST_MODEL or the user's cache; skips the test where there is none."""
     named = os.environ.get("PEERNODE_TEST_MODEL")
     path = Path(named) if named else Path(platformdirs.user_cache_dir("peernode")) / "models" / DEMO_MODEL
+    if named and not path.is_file():
+        pytest.fail("PEERNODE_TEST_MODEL names a file that is not there")
     if not path.is_file():
         pytest.skip(f"no {DEMO_MODEL}; set PEERNODE_TEST_MODEL to its path")
     return path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -76,8 +75,3 @@ class Advertiser:
             models=self._models.cards() if lease_ms else (),
         )
         await self._mesh.publish(sign_advert(advert, self._identity))
-
-
-async def never() -> None:
-    """For a node without engines, whose offer never changes."""
-    await trio.sleep(math.inf)

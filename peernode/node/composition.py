@@ -21,7 +21,7 @@ from peernode.edge.bind import Bind
 from peernode.edge.serve import serve_app
 from peernode.edge.services import EdgeServices, JobLimits, Readiness
 from peernode.ledger import ReceiptRecord, ReceiptStore
-from peernode.market.advertising import Advertiser, never
+from peernode.market.advertising import Advertiser
 from peernode.market.candidates import Candidates
 from peernode.market.coordinator import Coordinator
 from peernode.market.desk import Ordered, ReceiptDesk
@@ -104,7 +104,7 @@ class Node:
             network=network,
             mesh=self._mesh,
             models=models,
-            changed=self._engines.changed if self._engines.engines else never,
+            changed=self._engines.changed,
             clock_ms=_now_ms,
         )
         self._admin = AdminView(

@@ -12,7 +12,6 @@ from peernode.market.models import OwnModel
 from peernode.node.config import NodeConfig
 from peernode.node.home import Home
 from peernode.node.model_entry import ModelEntry
-from peernode.wire.prices import Prices
 
 
 class OwnEngines:
@@ -25,7 +24,8 @@ class OwnEngines:
             for entry in config.models
         ]
         self.models = [
-            OwnModel(engine, _prices(config, entry)) for engine, entry in zip(self.engines, config.models, strict=True)
+            OwnModel(engine, config.prices_for(entry))
+            for engine, entry in zip(self.engines, config.models, strict=True)
         ]
         self._news = trio.Event()
 
@@ -76,17 +76,4 @@ def _settings(config: NodeConfig, entry: ModelEntry) -> EngineSettings:
         gpu_layers=chosen.gpu_layers,
         queue_limit=chosen.queue_limit,
         default_max_tokens=chosen.default_max_tokens,
-    )
-
-
-def _prices(config: NodeConfig, entry: ModelEntry) -> Prices:
-    common = config.prices
-
-    def chosen(own: int | None, shared: int) -> int:
-        return shared if own is None else own
-
-    return Prices(
-        prompt=chosen(entry.price_prompt, common.prompt),
-        cached=chosen(entry.price_cached, common.cached),
-        completion=chosen(entry.price_completion, common.completion),
     )

@@ -10,66 +10,16 @@ import argparse
 import statistics
 import sys
 import tempfile
-import threading
-import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
-from nodes import NodeProcess, chat_stream
+from load import Round, run_round
+from nodes import NodeProcess
 
 MODEL_ID = "demo"
-
-
-@dataclass
-class Round:
-    """Seconds to the first token of each client, output tokens of all, and seconds from first request to last token."""
-
-    first_token_s: list[float] = field(default_factory=list)
-    tokens: int = 0
-    took_s: float = 0.0
-
-    @property
-    def rate(self) -> float:
-        return self.tokens / self.took_s
-
-
-def run_round(url: str, clients: int, tokens: int, salt: int) -> Round:
-    outcome, lock = Round(), threading.Lock()
-
-    def client(number: int) -> None:
-        body = {
-            "model": MODEL_ID,
-            "messages": [
-                {"role": "user", "content": f"{salt}.{number}: write a long story about a fox in the forest."}
-            ],
-            "max_tokens": tokens,
-            "temperature": 1.0,
-            "seed": salt * 100 + number,
-            "stream_options": {"include_usage": True},
-        }
-        began = time.perf_counter()
-        first = None
-        count = 0
-        for chunk in chat_stream(url, body):
-            if first is None and chunk["choices"] and chunk["choices"][0]["delta"].get("content"):
-                first = time.perf_counter() - began
-            count = (chunk.get("usage") or {}).get("completion_tokens", count)
-        with lock:
-            outcome.tokens += count
-            outcome.first_token_s.append(first or 0.0)
-
-    threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
-    began = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    outcome.took_s = time.perf_counter() - began
-    return outcome
 
 
 def main() -> None:
@@ -93,10 +43,19 @@ def main() -> None:
             edge.wait_for_offer(provider.peer_id)
             routes = {"straight from the provider": provider.url, "through another node": edge.url}
             cases = {(name, clients): list[Round]() for name in routes for clients in (1, 8)}
-            run_round(edge.url, 1, 8, 999)
+            run_round(edge.url, MODEL_ID, clients=1, tokens=8, salt=999, temperature=1.0)
             for number in range(options.rounds):
                 for (name, clients), rounds in cases.items():
-                    rounds.append(run_round(routes[name], clients, options.tokens, number * 10 + clients))
+                    rounds.append(
+                        run_round(
+                            routes[name],
+                            MODEL_ID,
+                            clients=clients,
+                            tokens=options.tokens,
+                            salt=number * 10 + clients,
+                            temperature=1.0,
+                        )
+                    )
                     console.print(f"round {number + 1}: {name}, {clients} clients: {rounds[-1].rate:.1f} tokens/s")
         finally:
             for node in nodes:

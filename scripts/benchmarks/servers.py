@@ -14,11 +14,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -26,7 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
-from nodes import NodeProcess, chat_stream
+from load import Round, run_round
+from nodes import NodeProcess
 
 MODEL_ID = "demo"
 SLOTS, KV_TOKENS = 16, 16 * 1024
@@ -36,46 +35,6 @@ slots = {SLOTS}
 kv_tokens = {KV_TOKENS}
 threads = {{threads}}
 """
-
-
-@dataclass
-class Round:
-    """Output tokens of all clients, seconds from the first request to the last token, and each client's first token."""
-
-    tokens: int = 0
-    took_s: float = 0.0
-    first_token_s: list[float] = field(default_factory=list)
-
-
-def run_round(url: str, clients: int, tokens: int, salt: int) -> Round:
-    outcome, lock = Round(), threading.Lock()
-
-    def client(number: int) -> None:
-        body = {
-            "model": MODEL_ID,
-            "messages": [
-                {"role": "user", "content": f"{salt}.{number}: write a long story about a fox in the forest."}
-            ],
-            "max_tokens": tokens,
-            "temperature": 0.0,
-        }
-        began, first, pieces = time.perf_counter(), None, 0
-        for chunk in chat_stream(url, body, timeout_s=600):
-            if chunk.get("choices") and chunk["choices"][0]["delta"].get("content"):
-                first = first or time.perf_counter() - began
-                pieces += 1  # every server here sends one chunk a token
-        with lock:
-            outcome.tokens += pieces
-            outcome.first_token_s.append(first or 0.0)
-
-    threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
-    began = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    outcome.took_s = time.perf_counter() - began
-    return outcome
 
 
 @contextmanager
@@ -152,12 +111,21 @@ def main() -> None:
         if importlib.util.find_spec("sse_starlette"):
             urls["llama-cpp-python server"] = stack.enter_context(stock_server(options.model, options.threads))
         for url in urls.values():
-            run_round(url, 1, 8, 99)
+            run_round(url, MODEL_ID, clients=1, tokens=8, salt=99, temperature=0.0)
         cases = {(name, clients): list[Round]() for clients in options.clients for name in urls}
         for number in range(options.rounds):
             for (name, clients), rounds in cases.items():
-                rounds.append(run_round(urls[name], clients, options.tokens, number * 100 + clients))
-                rate = rounds[-1].tokens / rounds[-1].took_s
+                rounds.append(
+                    run_round(
+                        urls[name],
+                        MODEL_ID,
+                        clients=clients,
+                        tokens=options.tokens,
+                        salt=number * 100 + clients,
+                        temperature=0.0,
+                    )
+                )
+                rate = rounds[-1].rate
                 console.print(f"round {number + 1}: {name}, {clients} clients: {rate:.1f} tokens/s")
     console.print(table(cases))
 
@@ -166,7 +134,7 @@ def table(cases: dict[tuple[str, int], list[Round]]) -> Table:
     made = Table(title="Answers over HTTP, medians")
     for column in ("clients", "server", "tokens/s", "peernode is ×", "first token, ms", "worst first token, ms"):
         made.add_column(column, justify="left" if column == "server" else "right")
-    rates = {case: statistics.median(each.tokens / each.took_s for each in rounds) for case, rounds in cases.items()}
+    rates = {case: statistics.median(each.rate for each in rounds) for case, rounds in cases.items()}
     for (name, clients), rounds in cases.items():
         first = statistics.median(second for each in rounds for second in each.first_token_s)
         worst = statistics.median(max(each.first_token_s) for each in rounds)
