@@ -30,6 +30,7 @@ from peernode.engine.process import WorkerProcess, started_worker
 from peernode.engine.protocol import Accepted, Cancel, LoadFailed, Progress, Ready, Refused, Report, Step
 from peernode.engine.settings import EngineSettings
 from peernode.engine.stream import EngineStream
+from peernode.engine.stream_table import StreamTable
 from peernode.engine.submission import submission
 
 if TYPE_CHECKING:
@@ -71,8 +72,7 @@ class Engine:
         self._worker: WorkerProcess | None = None
         self._ready: Ready | None = None
         self._ready_at: float | None = None
-        self._streams: dict[int, EngineStream] = {}
-        self._next_job = 0
+        self._streams = StreamTable()
         self._load = self._idle_load(kv_tokens=0)
 
     def load(self) -> EngineLoad:
@@ -113,19 +113,18 @@ class Engine:
     @asynccontextmanager
     async def open(self, job: ChatJob) -> AsyncIterator[EngineStream]:
         """Run a job; leaving the context cancels it. Everything that goes wrong is a ``Failed`` event."""
-        number = self._next_job
-        self._next_job += 1
+        number = self._streams.new_number()
         stream = EngineStream(self.model_id, lambda: self._send_cancel(number))
         refusal = self._submit(number, job)
         if refusal is None:
-            self._streams[number] = stream
+            self._streams.add(number, stream)
         else:
             stream.fail(refusal)
         try:
             yield stream
         finally:
             stream.cancel()
-            self._streams.pop(number, None)
+            self._streams.remove(number)
 
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep a worker alive until cancelled, or until the model turns out not to be loadable."""
@@ -182,9 +181,7 @@ class Engine:
             if self.state == "ready":
                 self._availability.enter("restarting")
             self._load = self._idle_load(kv_tokens=self._load.kv_tokens)
-            for stream in list(self._streams.values()):
-                stream.crash(cause)
-            self._streams.clear()
+            self._streams.end_all(lambda stream: stream.crash(cause))
 
     async def _establish_facts(self) -> None:
         """Hash the file while the worker loads it; the engine is ready when both are done."""
@@ -249,12 +246,10 @@ class Engine:
         match report:
             case Step():
                 self._take_step(report)
-            case Accepted(job=job):
-                if (stream := self._streams.get(job)) is not None:
-                    stream.accepted(report)
-            case Refused(job=job):
-                if (stream := self._streams.pop(job, None)) is not None:
-                    stream.refused(report)
+            case Accepted():
+                self._streams.accepted(report)
+            case Refused():
+                self._streams.refused(report)
             case Progress(fraction=fraction):
                 self._progress.report("load", fraction)
                 log.debug("model_loading", model=self.model_id, progress=round(fraction, 2))
@@ -280,13 +275,7 @@ class Engine:
             prefilled=step.prefilled,
             reused=step.reused,
         )
-        for output in step.outputs:
-            stream = self._streams.get(output.job)
-            if stream is None:
-                continue  # its reader left; the cancellation is on its way or done
-            stream.output(output, step.number)
-            if stream.ended:
-                del self._streams[output.job]
+        self._streams.take(step)
         if (before.free_slots, before.queued) != (step.free_slots, step.queued):
             self._availability.wake()
 
