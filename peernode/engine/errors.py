@@ -13,6 +13,12 @@ class ModelLoadFailed(PeernodeError):
     code: ClassVar[str] = "model_load_failed"
 
 
+class NotEnoughMemory(ModelLoadFailed):
+    """The model is fine, but there is no memory for it now."""
+
+    code: ClassVar[str] = "not_enough_memory"
+
+
 class WorkerProtocolBroken(PeernodeError):
     """The worker or its owner sent bytes that are no frame or a frame nobody knows."""
 

@@ -17,8 +17,7 @@ _MAX_LAYERS = 512  # LLAMA_MAX_LAYERS
 _MAX_WIDTH = 1 << 20
 _MAX_HEADS = 1 << 14
 _MAX_CONTEXT = (1 << 31) - 1
-# What an element of a cached key and of a cached value may take: f16, and f32 where a worker keeps values so.
-_KEY_BYTES, _VALUE_BYTES = 2, 4
+_KV_ELEMENT_BYTES = 2  # f16; see kv_type for the rest
 _ENCODERS = frozenset(
     {"bert", "nomic-bert", "nomic-bert-moe", "jina-bert-v2", "jina-bert-v3", "modern-bert", "neo-bert", "eurobert"}
 )
@@ -31,7 +30,7 @@ _VOCABULARY_ARRAYS = {
 
 @dataclass(frozen=True, slots=True)
 class ModelHeader:
-    """Facts of one model, all parts together. ``kv_bytes`` is the most that one token of context needs."""
+    """Facts of one model, all parts together. ``kv_bytes`` is the most that one token of context needs at f16."""
 
     architecture: str
     name: str
@@ -162,7 +161,7 @@ def _kv_bytes(values: _Values, architecture: str, layers: int, width: int) -> in
     each = heads if kv_heads is None else values.per_layer(f"{architecture}.attention.head_count_kv", layers, 0)
     default = width // max(heads) if max(heads) else 0
     size = 0
-    for side, element_bytes in (("key_length", _KEY_BYTES), ("value_length", _VALUE_BYTES)):
+    for side in ("key_length", "value_length"):
         key = f"{architecture}.attention.{side}"
-        size += element_bytes * (default if values.get(key) is None else values.count(key, 1, _MAX_WIDTH))
+        size += _KV_ELEMENT_BYTES * (default if values.get(key) is None else values.count(key, 1, _MAX_WIDTH))
     return sum(each) * size

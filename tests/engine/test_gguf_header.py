@@ -31,7 +31,7 @@ def test_the_facts_of_a_tiny_model(tmp_path: Path) -> None:
     assert (header.architecture, header.name, header.layers, header.vocabulary) == ("llama", "tiny", 2, 259)
     assert (header.context_length, header.embedding_length, header.file_type) == (2048, 64, 0)
     assert header.parameters * 4 == header.tensor_bytes
-    assert header.kv_bytes == 2 * 2 * (16 * 2 + 16 * 4)  # layers, key-value heads, bytes of keys and values
+    assert header.kv_bytes == 2 * 2 * (16 + 16) * 2  # layers, key-value heads, keys and values of two bytes
     assert header.has_template
     assert not header.is_embedder
     assert model.paths == (tmp_path / "tiny.gguf",)
@@ -40,7 +40,7 @@ def test_the_facts_of_a_tiny_model(tmp_path: Path) -> None:
 def test_the_facts_of_the_real_model() -> None:
     header = inspect_model(demo_model()).header
     assert (header.architecture, header.parameters, header.vocabulary) == ("llama", 134_515_008, 49_152)
-    assert (header.kv_bytes, header.context_length) == (34_560, 8192)
+    assert (header.kv_bytes, header.context_length) == (23_040, 8192)
 
 
 def test_a_model_without_a_template(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_too_many_strings_in_all_arrays_together(tmp_path: Path, monkeypatch: py
 def test_layers_may_differ_in_heads(tmp_path: Path) -> None:
     heads = array(4, [struct.pack("<I", 2), struct.pack("<I", 0)])
     path = RawGguf().with_values(llama__attention__head_count_kv=heads).write(tmp_path / "hybrid.gguf")
-    assert inspect_model(path).header.kv_bytes == 2 * (16 * 2 + 16 * 4)
+    assert inspect_model(path).header.kv_bytes == 2 * (16 + 16) * 2
 
 
 def test_what_is_no_file_at_all(tmp_path: Path) -> None:

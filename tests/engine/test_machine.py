@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from peernode.engine.machine import available_memory, cpu_quota, whole_cpus
 from peernode.engine.worker.cores import physical_cores, usable_cores
-from peernode.engine.worker.machine import available_memory, cpu_quota, whole_cpus
 
 GIB = 1 << 30
 

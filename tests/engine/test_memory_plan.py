@@ -9,8 +9,8 @@ import pytest
 
 from peernode.engine import ModelLoadFailed
 from peernode.engine.gguf_model import ModelHeader
+from peernode.engine.memory_plan import MemoryPlan, plan_memory, wanted_bytes
 from peernode.engine.model_parts import inspect_model
-from peernode.engine.worker.memory_plan import MemoryPlan, plan_memory
 from tests.models import write_tiny_model
 
 GIB = 1 << 30
@@ -66,3 +66,20 @@ def test_a_model_that_cannot_fit_is_refused(big: ModelHeader) -> None:
     with pytest.raises(ModelLoadFailed, match="no memory for the model's context") as failure:
         plan(big, 8.26)
     assert "GiB" in failure.value.cause
+
+
+def test_quantized_keys_and_values_leave_room_for_more(big: ModelHeader) -> None:
+    def cells(kv_type: str) -> int:
+        return plan_memory(big, context=65_536, slots=8, kv_tokens=None, available=9 * GIB, kv_type=kv_type).kv_tokens
+
+    assert cells("auto") == cells("f16") == 6144
+    assert cells("q8_0") == 11_520
+    assert cells("q4_0") == 21_760
+
+
+def test_what_is_wanted_is_what_then_fits(big: ModelHeader) -> None:
+    wanted = wanted_bytes(big, context=4096, slots=8, kv_tokens=None, kv_type="q8_0", beside=GIB)
+    exactly = plan_memory(big, context=4096, slots=8, kv_tokens=None, available=wanted, kv_type="q8_0", beside=GIB)
+    assert exactly == MemoryPlan(8192, 4096)
+    short = plan_memory(big, context=4096, slots=8, kv_tokens=None, available=wanted - 1, kv_type="q8_0", beside=GIB)
+    assert short.kv_tokens < 8192

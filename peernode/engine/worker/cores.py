@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from peernode.engine.worker.machine import cpu_quota, whole_cpus
+from peernode.engine.machine import cpu_quota, whole_cpus
 
 
 def usable_cores() -> int:

@@ -14,13 +14,13 @@ from pathlib import Path
 import llama_cpp
 
 from peernode.engine.errors import ModelLoadFailed
+from peernode.engine.machine import available_memory
+from peernode.engine.memory_plan import MemoryPlan, plan_memory
 from peernode.engine.model_parts import inspect_model
 from peernode.engine.protocol import Load, Ready
 from peernode.engine.worker.context import EXACT_ROWS, DecodeContext
 from peernode.engine.worker.cores import usable_cores
 from peernode.engine.worker.lifeline import limit_data
-from peernode.engine.worker.machine import available_memory
-from peernode.engine.worker.memory_plan import MemoryPlan, plan_memory
 from peernode.engine.worker.native_log import NativeLog
 from peernode.engine.worker.sampler import SAMPLER_VERSION
 from peernode.engine.worker.template import CHATML, ChatTemplate, TemplateFailed

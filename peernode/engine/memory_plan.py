@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from peernode.engine.errors import ModelLoadFailed
+from peernode.engine.errors import NotEnoughMemory
 from peernode.engine.gguf_model import ModelHeader
+from peernode.engine.kv_type import kept_bytes
 
 # Compute buffers, the vocabulary's tables, Python itself.
 _BESIDE = 256 << 20
@@ -28,34 +29,59 @@ class MemoryPlan:
 
 
 def plan_memory(
-    header: ModelHeader, *, context: int, slots: int, kv_tokens: int | None, available: int | None
+    header: ModelHeader,
+    *,
+    context: int,
+    slots: int,
+    kv_tokens: int | None,
+    available: int | None,
+    kv_type: str = "auto",
+    beside: int = 0,
 ) -> MemoryPlan:
-    """Raises ModelLoadFailed when the model cannot run in ``available`` bytes; None means that nobody knows."""
-    wanted = min(context, header.context_length)
-    cells = kv_tokens or max(wanted, slots * 1024)
+    """``beside`` are bytes that belong to the model besides its weights (adapters).
+
+    Raises NotEnoughMemory when the model cannot run in ``available`` bytes; None means that nobody knows.
+    """
+    wanted, cells = _wanted(header, context, slots, kv_tokens)
     if available is None:
         return MemoryPlan(cells, min(wanted, cells))
-    left = available - header.tensor_bytes - _BESIDE
+    kv_bytes = kept_bytes(header.kv_bytes, kv_type)
+    fixed = header.tensor_bytes + beside + _BESIDE
+    left = available - fixed
     if left <= 0:
-        raise ModelLoadFailed(
+        raise NotEnoughMemory(
             "The model does not fit the memory.",
-            cause=f"it needs about {_gib(header.tensor_bytes + _BESIDE)}, {_gib(available)} are free",
+            cause=f"it needs about {_gib(fixed)}, {_gib(available)} are free",
             remedy="Use a smaller or more quantized model, or free some memory.",
         )
-    fitting = left // header.kv_bytes // _STEP * _STEP if header.kv_bytes else cells
+    fitting = left // kv_bytes // _STEP * _STEP if kv_bytes else cells
     if cells <= fitting:
         return MemoryPlan(cells, min(wanted, cells))
-    need = f"{cells} tokens of context need {_gib(cells * header.kv_bytes)}, {_gib(left)} are left beside the weights"
-    if kv_tokens and cells * header.kv_bytes <= available:
+    need = f"{cells} tokens of context need {_gib(cells * kv_bytes)}, {_gib(left)} are left beside the weights"
+    if kv_tokens and cells * kv_bytes <= available:
         return MemoryPlan(cells, min(wanted, cells), (f"kv_tokens may be too large: {need}.",))
     if kv_tokens or fitting < min(_LEAST_CONTEXT, wanted):
-        raise ModelLoadFailed(
+        raise NotEnoughMemory(
             "There is no memory for the model's context.",
             cause=need,
             remedy="Lower kv_tokens." if kv_tokens else "Use a smaller model, or free some memory.",
         )
     reduced = min(wanted, fitting)
     return MemoryPlan(fitting, reduced, (f"The context is reduced to {reduced} tokens, {fitting} in all: {need}.",))
+
+
+def wanted_bytes(
+    header: ModelHeader, *, context: int, slots: int, kv_tokens: int | None, kv_type: str = "auto", beside: int = 0
+) -> int:
+    """What the model takes when it gets all the context that was asked for."""
+    _, cells = _wanted(header, context, slots, kv_tokens)
+    return header.tensor_bytes + beside + _BESIDE + cells * kept_bytes(header.kv_bytes, kv_type)
+
+
+def _wanted(header: ModelHeader, context: int, slots: int, kv_tokens: int | None) -> tuple[int, int]:
+    """(tokens for one sequence, cells in all)."""
+    wanted = min(context, header.context_length)
+    return wanted, kv_tokens or max(wanted, slots * 1024)
 
 
 def _gib(size: int) -> str:
