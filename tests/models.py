@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import gguf
@@ -41,17 +42,26 @@ CHATML = (
 
 
 def write_tiny_model(
-    path: Path, *, template: str | None = CHATML, context: int = 2048, seed: int = 1, tensors_per_part: int = 0
+    path: Path,
+    *,
+    template: str | None = CHATML,
+    context: int = 2048,
+    seed: int = 1,
+    tensors_per_part: int = 0,
+    heads: int = 4,
+    sections: Sequence[int] = (),
+    more_special: Sequence[str] = (),
 ) -> Path:
     """A random llama of about 400 KB with one token for each byte: loads in milliseconds, answers nonsense.
 
-    With ``tensors_per_part`` it is split, and what is returned is its first part.
+    With ``tensors_per_part`` it is split, and what is returned is its first part. With ``sections`` it is a qwen2vl,
+    whose positions have so many parts (M-RoPE). Only with two ``heads`` can its values be quantized.
     """
-    width, layers, heads, kv_heads, feed = 64, 2, 4, 2, 128
-    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    width, layers, kv_heads, feed = 64, 2, 2, 128
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *more_special]
     tokens = [*special, *_byte_characters()]
     rng = np.random.default_rng(seed)
-    writer = gguf.GGUFWriter(path, "llama", split_max_tensors=tensors_per_part)
+    writer = gguf.GGUFWriter(path, "qwen2vl" if sections else "llama", split_max_tensors=tensors_per_part)
     writer.add_name("tiny")
     writer.add_vocab_size(len(tokens))
     writer.add_context_length(context)
@@ -63,6 +73,8 @@ def write_tiny_model(
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_dimension_count(width // heads)
     writer.add_rope_freq_base(10000.0)
+    if sections:
+        writer.add_rope_dimension_sections(list(sections))
     writer.add_file_type(0)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("smollm")
@@ -93,6 +105,9 @@ def write_tiny_model(
         matrix(block + "attn_k.weight", kv_heads * size, width)
         matrix(block + "attn_v.weight", kv_heads * size, width)
         matrix(block + "attn_output.weight", width, heads * size)
+        if sections:
+            for part, rows in (("q", heads), ("k", kv_heads), ("v", kv_heads)):
+                writer.add_tensor(f"{block}attn_{part}.bias", np.zeros(rows * size, np.float32))
         matrix(block + "ffn_gate.weight", feed, width)
         matrix(block + "ffn_up.weight", feed, width)
         matrix(block + "ffn_down.weight", width, feed)

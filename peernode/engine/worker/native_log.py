@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Callable
 
 import llama_cpp
 
@@ -28,6 +29,10 @@ class NativeLog:
         self._loud = False
         self._callback = llama_cpp.llama_log_callback(self._on_line)
         llama_cpp.llama_log_set(self._callback, ctypes.c_void_p(0))
+
+    def attach(self, install: Callable[[object, ctypes.c_void_p], None]) -> None:
+        """Hear another library of llama.cpp's, too, which takes callbacks by ``install``."""
+        install(self._callback, ctypes.c_void_p(0))
 
     def _on_line(self, level: int, text: bytes, _user_data: object) -> None:
         if level != _CONTINUED:
