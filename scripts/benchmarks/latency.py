@@ -1,0 +1,158 @@
+"""How evenly running answers stream while a long prompt arrives, and what that costs the prompt.
+
+Some streams run; then one request with a very long prompt comes. Between its sending and its first token, every gap
+between two pieces of a running stream is looked at. The same length of prompt on an idle server is the comparison.
+The model is a copy with a longer context, if need be.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
+from bench_report import Progress, Samples, bench_console, bench_parser, die_by_exit, make_table, percentile, write_json
+from chat_servers import LLAMA_SERVER, MODEL_ID, OURS, Shape, llama_server, peernode_server
+from load import Answer, Client, LoadFailed, chat_body, run_round, run_together
+from long_context import with_context
+from prompts import filler, story_prompt
+from rich.console import Console
+
+from peernode.node.config import EngineConfig
+
+PREFILL = "prefill "
+IDLE, BUSY = "idle", "busy"
+P50, P99, WORST, QUIET = "p50", "p99", "worst", "p50 before"
+# Pieces that every stream has sent before the prompt comes: enough to see its usual pace.
+_SETTLED = 16
+_SETTLE_S = 120.0
+
+
+def one_round(url: str, options, salt: str) -> tuple[dict[str, float], float, float, int]:
+    """Gaps in seconds (P50, P99, WORST, QUIET), prefill seconds idle and busy, and the prompt's tokens."""
+    idle = run_together(url, [chat_body(MODEL_ID, filler(f"{salt} idle", options.prompt), tokens=2)]).answers[0]
+    streams = [
+        Client(url, chat_body(MODEL_ID, story_prompt(f"{salt}{at}"), tokens=options.stream_tokens))
+        for at in range(options.streams)
+    ]
+    for stream in streams:
+        stream.start()
+    settle(streams)
+    busy = run_together(url, [chat_body(MODEL_ID, filler(f"{salt} busy", options.prompt), tokens=2)]).answers[0]
+    ended_early = sum(not stream.running for stream in streams)
+    for stream in streams:
+        stream.stop()
+    answers = [stream.join() for stream in streams]
+    if ended_early:
+        raise LoadFailed(f"{ended_early} streams ended before the long prompt was done; raise --stream-tokens")
+    during = [gap for answer in answers for gap in gaps(answer, busy.sent, busy.stamps[0])]
+    before = [gap for answer in answers for gap in gaps(answer, answer.stamps[2], busy.sent)]
+    figures = {
+        P50: percentile(during, 0.5),
+        P99: percentile(during, 0.99),
+        WORST: max(during),
+        QUIET: percentile(before, 0.5),
+    }
+    return figures, idle.first_s, busy.first_s, busy.prompt_tokens
+
+
+def settle(streams: list[Client]) -> None:
+    deadline = time.monotonic() + _SETTLE_S
+    while any(stream.pieces < _SETTLED for stream in streams):
+        if time.monotonic() > deadline or not all(stream.running for stream in streams):
+            for stream in streams:
+                stream.stop()
+            raise LoadFailed("the streams did not all come to run at once")
+        time.sleep(0.05)
+
+
+def gaps(answer: Answer, begin: float, end: float) -> list[float]:
+    """Seconds between successive pieces, where the later one came between ``begin`` and ``end``."""
+    pairs = zip(answer.stamps, answer.stamps[1:], strict=False)
+    return [later - earlier for earlier, later in pairs if begin < later <= end]
+
+
+def measure(options, console: Console, scratch: Path) -> Samples:
+    samples = Samples()
+    model = with_context(options.model, options.context)
+    shape = Shape(model, options.threads, scratch, options.streams + 4, options.kv_tokens, options.context)
+    servers = {OURS: peernode_server(shape, ours_settings(options))}
+    if not options.ours_only:
+        servers[LLAMA_SERVER] = llama_server(shape)
+    with ExitStack() as stack:
+        urls = {name: stack.enter_context(server) for name, server in servers.items()}
+        for url in urls.values():
+            run_round(url, MODEL_ID, clients=2, tokens=8, salt=999, temperature=0.0)
+        progress = Progress(console, options.rounds * len(urls))
+        for number in range(options.rounds):
+            for name, url in urls.items():
+                figures, idle_s, busy_s, prompt_tokens = one_round(url, options, f"{number:04} {name}")
+                for case, value in figures.items():
+                    samples.add(name, case, value)
+                samples.add(PREFILL + name, IDLE, idle_s)
+                samples.add(PREFILL + name, BUSY, busy_s)
+                progress(
+                    f"round {number + 1}: {name}: gaps p50 {figures[P50] * 1000:.0f} ms, p99 "
+                    f"{figures[P99] * 1000:.0f} ms; {prompt_tokens} prompt tokens {busy_s:.1f} s, idle {idle_s:.1f} s"
+                )
+    return samples
+
+
+def ours_settings(options) -> dict[str, object]:
+    wanted = {"itl_target_ms": options.target_ms, "speculation": "off"}
+    return {name: value for name, value in wanted.items() if name in EngineConfig.model_fields}
+
+
+def show(console: Console, samples: Samples, options) -> None:
+    spread = f"median of {options.rounds} alternating rounds (least…most)"
+    table = make_table(
+        f"{options.streams} streams while a prompt of {options.prompt} words arrives: {spread}",
+        "server",
+        "gap before, ms",
+        "gap p50, ms",
+        "gap p99, ms",
+        f"p99 × target\n({options.target_ms} ms)",
+        "worst gap, ms",
+        "prompt, s",
+        "prompt idle, s",
+        "prompt × idle",
+    )
+    for name in (OURS, LLAMA_SERVER):
+        if not samples.has(name, P50):
+            continue
+        table.add_row(
+            name,
+            *(samples.cell(name, case, 0, 1000) for case in (QUIET, P50, P99)),
+            samples.cell(name, P99, 2, 1000 / options.target_ms),
+            samples.cell(name, WORST, 0, 1000),
+            *(samples.cell(PREFILL + name, case) for case in (BUSY, IDLE)),
+            samples.ratio_cell(BUSY, PREFILL + name, PREFILL + name, IDLE),
+        )
+    console.print(table)
+
+
+def main() -> None:
+    parser = bench_parser(__doc__)
+    parser.add_argument("--streams", type=int, default=4)
+    parser.add_argument("--prompt", type=int, default=6000, help="words of about one token in the long prompt")
+    parser.add_argument("--target-ms", type=int, default=150)
+    parser.add_argument("--stream-tokens", type=int, default=3000, help="most tokens of a running stream")
+    parser.add_argument("--context", type=int, default=8192)
+    parser.add_argument("--kv-tokens", type=int, default=24 * 1024)
+    parser.add_argument("--ours-only", action="store_true")
+    options = parser.parse_args()
+    if options.quick:
+        options.rounds, options.prompt, options.streams = 1, 300, 2
+    die_by_exit()
+    console = bench_console()
+    with tempfile.TemporaryDirectory() as scratch:
+        samples = measure(options, console, Path(scratch))
+    show(console, samples, options)
+    write_json(options.json, "latency", options, samples)
+
+
+if __name__ == "__main__":
+    main()
