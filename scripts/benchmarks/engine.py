@@ -18,7 +18,7 @@ import trio
 sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
 from bare_loop import BareLoop, silence_llama
 from batched_bench import batched_bench
-from bench_report import Progress, Samples, bench_console, bench_parser, die_by_exit, make_table, write_json
+from bench_report import Progress, Samples, bench_parser, make_table, orderly, write_json
 from engine_load import ask, ask_together, decode_rate, running_engine
 from llama_build import BATCHED_BENCH, llama_tool
 from prompts import story_prompt
@@ -97,14 +97,13 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.tokens, options.sequences = 1, 16, [1, 4]
-    die_by_exit()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    silence_llama()
-    console = bench_console()
-    llama_tool(BATCHED_BENCH)
-    samples = trio.run(measure, options, console)
-    show(console, samples, options)
-    write_json(options.json, "engine", options, samples)
+    with orderly() as console:
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+        silence_llama()
+        llama_tool(BATCHED_BENCH)
+        samples = trio.run(measure, options, console)
+        show(console, samples, options)
+        write_json(options.json, "engine", options, samples)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
-from bench_report import Progress, Samples, bench_console, bench_parser, die_by_exit, make_table, percentile, write_json
+from bench_report import Progress, Samples, bench_parser, make_table, orderly, percentile, write_json
 from chat_servers import LLAMA_SERVER, MODEL_ID, OURS, Shape, llama_server, peernode_server
 from load import Answer, Client, LoadFailed, chat_body, run_round, run_together
 from long_context import with_context
@@ -31,25 +31,57 @@ _SETTLED = 16
 _SETTLE_S = 120.0
 
 
+class Stream:
+    """Answers, one after another, until it is stopped: an answer that ends by itself leaves no hole for long."""
+
+    def __init__(self, url: str, prompt: str, tokens: int) -> None:
+        self._url, self._body = url, chat_body(MODEL_ID, prompt, tokens=tokens)
+        self._clients: list[Client] = []
+        self._stopped = False
+        self._next()
+
+    @property
+    def pieces(self) -> int:
+        return sum(client.pieces for client in self._clients)
+
+    def keep_going(self) -> None:
+        if not self._clients[-1].running:
+            self._clients[-1].join()
+            self._next()
+
+    def stop(self) -> None:
+        self._clients[-1].stop()
+
+    def answers(self) -> list[Answer]:
+        return [client.join() for client in self._clients]
+
+    def _next(self) -> None:
+        self._clients.append(Client(self._url, self._body))
+        self._clients[-1].start()
+
+
 def one_round(url: str, options, salt: str) -> tuple[dict[str, float], float, float, int]:
     """Gaps in seconds (P50, P99, WORST, QUIET), prefill seconds idle and busy, and the prompt's tokens."""
-    idle = run_together(url, [chat_body(MODEL_ID, filler(f"{salt} idle", options.prompt), tokens=2)]).answers[0]
-    streams = [
-        Client(url, chat_body(MODEL_ID, story_prompt(f"{salt}{at}"), tokens=options.stream_tokens))
-        for at in range(options.streams)
-    ]
-    for stream in streams:
-        stream.start()
-    settle(streams)
-    busy = run_together(url, [chat_body(MODEL_ID, filler(f"{salt} busy", options.prompt), tokens=2)]).answers[0]
-    ended_early = sum(not stream.running for stream in streams)
-    for stream in streams:
-        stream.stop()
-    answers = [stream.join() for stream in streams]
-    if ended_early:
-        raise LoadFailed(f"{ended_early} streams ended before the long prompt was done; raise --stream-tokens")
+    long_prompts = [chat_body(MODEL_ID, filler(f"{salt} {when}", options.prompt), tokens=2) for when in (IDLE, BUSY)]
+    idle = run_together(url, long_prompts[:1]).answers[0]
+    streams = [Stream(url, story_prompt(f"{salt} {at}"), options.stream_tokens) for at in range(options.streams)]
+    try:
+        deadline = time.monotonic() + _SETTLE_S
+        while any(stream.pieces < _SETTLED for stream in streams):
+            if time.monotonic() > deadline:
+                raise LoadFailed(f"the streams did not all come to run within {_SETTLE_S:.0f} s")
+            watch(streams)
+        long = Client(url, long_prompts[1])
+        long.start()
+        while long.running:
+            watch(streams)
+    finally:
+        for stream in streams:
+            stream.stop()
+    busy = long.join()
+    answers = [answer for stream in streams for answer in stream.answers()]
     during = [gap for answer in answers for gap in gaps(answer, busy.sent, busy.stamps[0])]
-    before = [gap for answer in answers for gap in gaps(answer, answer.stamps[2], busy.sent)]
+    before = [gap for answer in answers for gap in gaps(answer, idle.stamps[-1], busy.sent)]
     figures = {
         P50: percentile(during, 0.5),
         P99: percentile(during, 0.99),
@@ -59,14 +91,10 @@ def one_round(url: str, options, salt: str) -> tuple[dict[str, float], float, fl
     return figures, idle.first_s, busy.first_s, busy.prompt_tokens
 
 
-def settle(streams: list[Client]) -> None:
-    deadline = time.monotonic() + _SETTLE_S
-    while any(stream.pieces < _SETTLED for stream in streams):
-        if time.monotonic() > deadline or not all(stream.running for stream in streams):
-            for stream in streams:
-                stream.stop()
-            raise LoadFailed("the streams did not all come to run at once")
-        time.sleep(0.05)
+def watch(streams: list[Stream]) -> None:
+    for stream in streams:
+        stream.keep_going()
+    time.sleep(0.02)
 
 
 def gaps(answer: Answer, begin: float, end: float) -> list[float]:
@@ -139,19 +167,18 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=4)
     parser.add_argument("--prompt", type=int, default=6000, help="words of about one token in the long prompt")
     parser.add_argument("--target-ms", type=int, default=150)
-    parser.add_argument("--stream-tokens", type=int, default=3000, help="most tokens of a running stream")
+    parser.add_argument("--stream-tokens", type=int, default=1000, help="of one answer; then the stream asks again")
     parser.add_argument("--context", type=int, default=8192)
     parser.add_argument("--kv-tokens", type=int, default=24 * 1024)
     parser.add_argument("--ours-only", action="store_true")
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.prompt, options.streams = 1, 300, 2
-    die_by_exit()
-    console = bench_console()
-    with tempfile.TemporaryDirectory() as scratch:
-        samples = measure(options, console, Path(scratch))
-    show(console, samples, options)
-    write_json(options.json, "latency", options, samples)
+    with orderly() as console:
+        with tempfile.TemporaryDirectory() as scratch:
+            samples = measure(options, console, Path(scratch))
+        show(console, samples, options)
+        write_json(options.json, "latency", options, samples)
 
 
 if __name__ == "__main__":

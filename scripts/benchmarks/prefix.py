@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
-from bench_report import Progress, Samples, bench_console, bench_parser, die_by_exit, make_table, write_json
+from bench_report import Progress, Samples, bench_parser, make_table, orderly, write_json
 from chat_servers import LLAMA_SERVER, MODEL_ID, OURS, Shape, llama_server, peernode_server
 from load import Round, chat_body, run_round, run_together
 from long_context import with_context
@@ -100,12 +100,11 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.shared, options.cached, options.requests = 1, 100, 120, 3
-    die_by_exit()
-    console = bench_console()
-    with tempfile.TemporaryDirectory() as scratch:
-        samples = measure(options, console, Path(scratch))
-    show(console, samples, options)
-    write_json(options.json, "prefix", options, samples)
+    with orderly() as console:
+        with tempfile.TemporaryDirectory() as scratch:
+            samples = measure(options, console, Path(scratch))
+        show(console, samples, options)
+        write_json(options.json, "prefix", options, samples)
 
 
 if __name__ == "__main__":

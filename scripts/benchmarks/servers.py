@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
-from bench_report import Progress, Samples, bench_console, bench_parser, die_by_exit, make_table, write_json
+from bench_report import Progress, Samples, bench_parser, make_table, orderly, write_json
 from chat_servers import MODEL_ID, OURS, SERVERS, Shape, peernode_server
 from load import run_round
 from rich.console import Console
@@ -90,12 +90,11 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.tokens, options.clients = 1, 8, [1, 2]
-    die_by_exit()
-    console = bench_console()
-    with tempfile.TemporaryDirectory() as scratch:
-        samples = measure(options, console, Path(scratch))
-    show(console, samples, options)
-    write_json(options.json, "servers", options, samples)
+    with orderly() as console:
+        with tempfile.TemporaryDirectory() as scratch:
+            samples = measure(options, console, Path(scratch))
+        show(console, samples, options)
+        write_json(options.json, "servers", options, samples)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import structlog
 import trio
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
-from bench_report import Progress, Samples, bench_console, bench_parser, die_by_exit, make_table, write_json
+from bench_report import Progress, Samples, bench_parser, make_table, orderly, write_json
 from engine_load import ask, running_engine
 from prompts import edit_prompt, story_prompt
 from rich.console import Console
@@ -89,14 +89,13 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.tokens = 1, 24
-    die_by_exit()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    console = bench_console()
-    if "speculation" not in {field.name for field in dataclasses.fields(EngineSettings)}:
-        console.print("This version has no speculation: both sides run without.")
-    samples = trio.run(measure, options, console)
-    show(console, samples, options)
-    write_json(options.json, "speculation", options, samples)
+    with orderly() as console:
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+        if "speculation" not in {field.name for field in dataclasses.fields(EngineSettings)}:
+            console.print("This version has no speculation: both sides run without.")
+        samples = trio.run(measure, options, console)
+        show(console, samples, options)
+        write_json(options.json, "speculation", options, samples)
 
 
 if __name__ == "__main__":

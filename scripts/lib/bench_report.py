@@ -11,14 +11,19 @@ import signal
 import statistics
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import platformdirs
+from load import LoadFailed
+from nodes import NodeFailed
 from rich.console import Console
 from rich.table import Table
+
+from peernode.errors import PeernodeError
 
 DEMO_MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
@@ -35,9 +40,17 @@ def bench_parser(description: str | None, *, rounds: int = 5) -> argparse.Argume
     return parser
 
 
-def die_by_exit() -> None:
-    """Let SIGTERM unwind like Ctrl-C, so that no server is left behind."""
+@contextmanager
+def orderly() -> Iterator[Console]:
+    """Around a whole benchmark: SIGTERM unwinds like Ctrl-C, so that no server is left behind, and what is known to
+    fail ends in a sentence."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        yield Console(width=max(140, Console().width))
+    except (LoadFailed, NodeFailed, PeernodeError) as err:
+        raise SystemExit(f"error: {err}") from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
 
 
 @dataclass
@@ -90,10 +103,6 @@ def make_table(title: str, *columns: str) -> Table:
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number else "left")
     return table
-
-
-def bench_console() -> Console:
-    return Console(width=max(140, Console().width))
 
 
 def write_json(path: Path | None, benchmark: str, options: argparse.Namespace, samples: Samples, **more: Any) -> None:
