@@ -25,10 +25,14 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A provider (a peer id; empty inside the engine) took the job with this model."""
+    """A provider (a peer id; empty inside the engine) took the job with this model.
+
+    ``markup`` says in which notation the model writes calls and thoughts, for whoever reads them out of its text.
+    """
 
     provider: str
     model_id: str
+    markup: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,39 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from peernode.chat.message import MAX_CONTENT, ROLES, Message
+from peernode.chat.output_format import FREE_TEXT, OutputFormat
 from peernode.chat.sampling import DEFAULTS, Sampling
+from peernode.chat.tools import MAX_TOOL_NAME, MAX_TOOLS, NAMED, Tool, check_tool_choice
 from peernode.wire import canonical
+from peernode.wire.bounds import MAX_IMAGES_BYTES
 from peernode.wire.canonical import Value
 from peernode.wire.errors import BadSchema
 from peernode.wire.fields import FieldReader, as_text
 from peernode.wire.logprobs import MAX_ALTERNATIVES
 
-ROLES = ("system", "developer", "user", "assistant", "tool")
+__all__ = ["MAX_CONTENT", "MAX_MESSAGES", "MAX_STOPS", "MAX_TOKENS", "ROLES", "ChatRequest", "Message"]
+
 MAX_MESSAGES = 2048
-MAX_CONTENT = 1 << 20
 MAX_STOPS = 4
 MAX_TOKENS = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One turn. ``name`` is empty when the client gave none."""
-
-    role: str
-    content: str
-    name: str = ""
-
-    def to_fields(self) -> list[Value]:
-        return [self.role, self.content, self.name]
-
-    @classmethod
-    def from_fields(cls, value: Value) -> Message:
-        read = FieldReader("message", value)
-        message = cls(read.text("role"), read.text("content", most=MAX_CONTENT), read.text("name"))
-        read.done()
-        if message.role not in ROLES:
-            raise BadSchema("A message has a role that does not exist.", cause=message.role[:32])
-        return message
+# Whether the template's switch for thinking is set, and how.
+REASONING = ("", "off", "on")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +29,9 @@ class ChatRequest:
     """Messages and how to answer them. ``max_tokens`` None leaves the length to the provider.
 
     ``top_logprobs`` None asks for no log-probabilities; 0 for those of the tokens that come, 1 … 20 for so many more.
+    ``tool_choice`` is none, auto, required, or ``function:`` and a name. ``reasoning`` is off, on, or empty where the
+    model's own habit stands. ``background`` gives way to others; ``share_prefix`` shares the cached prompt with
+    strangers.
     """
 
     messages: tuple[Message, ...]
@@ -51,6 +39,18 @@ class ChatRequest:
     stop: tuple[str, ...] = ()
     sampling: Sampling = DEFAULTS
     top_logprobs: int | None = None
+    format: OutputFormat = FREE_TEXT
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str = "none"
+    parallel_tool_calls: bool = True
+    reasoning: str = ""
+    background: bool = False
+    share_prefix: bool = False
+
+    @property
+    def calls_tools(self) -> bool:
+        """Whether the answer may hold calls, so that they are looked for."""
+        return bool(self.tools) and self.tool_choice != "none"
 
     def to_fields(self) -> list[Value]:
         return [
@@ -59,22 +59,48 @@ class ChatRequest:
             list(self.stop),
             self.sampling.to_fields(),
             self.top_logprobs,
+            self.format.to_fields(),
+            [tool.to_fields() for tool in self.tools],
+            self.tool_choice,
+            self.parallel_tool_calls,
+            self.reasoning,
+            self.background,
+            self.share_prefix,
         ]
 
     @classmethod
     def from_fields(cls, value: Value) -> ChatRequest:
+        """Raises BadSchema."""
         read = FieldReader("chat request", value)
-        messages = read.items("messages", Message.from_fields, most=MAX_MESSAGES)
-        limit = _optional(read.nested("max_tokens"), "max_tokens", range(1, MAX_TOKENS + 1))
-        stop = read.items("stop", as_text, most=MAX_STOPS)
-        sampling = Sampling.from_fields(read.nested("sampling"))
-        top_logprobs = _optional(read.nested("top_logprobs"), "top_logprobs", range(MAX_ALTERNATIVES + 1))
+        request = cls(
+            read.items("messages", Message.from_fields, most=MAX_MESSAGES),
+            _optional(read.nested("max_tokens"), "max_tokens", range(1, MAX_TOKENS + 1)),
+            read.items("stop", as_text, most=MAX_STOPS),
+            Sampling.from_fields(read.nested("sampling")),
+            _optional(read.nested("top_logprobs"), "top_logprobs", range(MAX_ALTERNATIVES + 1)),
+            OutputFormat.from_fields(read.nested("format")),
+            read.items("tools", Tool.from_fields, most=MAX_TOOLS),
+            read.text("tool_choice", most=len(NAMED) + MAX_TOOL_NAME),
+            read.boolean("parallel_tool_calls"),
+            read.text("reasoning", most=8),
+            read.boolean("background"),
+            read.boolean("share_prefix"),
+        )
         read.done()
-        if not messages:
+        request._check()
+        return request
+
+    def _check(self) -> None:
+        if not self.messages:
             raise BadSchema("A chat request has no messages.")
-        if "" in stop:
+        if "" in self.stop:
             raise BadSchema("A stop string is empty.")
-        return cls(messages, limit, stop, sampling, top_logprobs)
+        check_tool_choice(self.tool_choice, self.tools)
+        if self.reasoning not in REASONING:
+            raise BadSchema("A request asks for an unknown way of thinking.", cause=self.reasoning)
+        images = sum(len(image.data) for message in self.messages for image in message.images)
+        if images > MAX_IMAGES_BYTES:
+            raise BadSchema("The images of a request are too large.", cause=f"{images} bytes of {MAX_IMAGES_BYTES}")
 
     @property
     def digest(self) -> bytes:

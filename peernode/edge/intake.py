@@ -12,11 +12,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from peernode.edge.answers import error_response
 from peernode.edge.boundary import request_id_of
 from peernode.edge.errors import BodyTooLarge, EdgeError, SlowBody
+from peernode.wire.bounds import MAX_BODY_BYTES
 
-MAX_BODY_BYTES = 4 << 20
 BODY_S = 30.0
 # A client that sent too much is read out this far, so that it can hear our refusal.
-MAX_DISCARD_BYTES = 32 << 20
+MAX_DISCARD_BYTES = 64 << 20
 DISCARD_S = 5.0
 
 

@@ -11,10 +11,11 @@ from typing import Any, TypeAlias
 import msgpack
 
 from peernode.engine.errors import WorkerProtocolBroken
+from peernode.wire.bounds import MAX_WORKER_FRAME_BYTES
 
 Frame: TypeAlias = list[Any]
 
-MAX_FRAME = 16 << 20
+MAX_FRAME = MAX_WORKER_FRAME_BYTES
 _LENGTH = struct.Struct(">I")
 
 

@@ -17,7 +17,11 @@ from peernode.wire.logprobs import Logprobs
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """First command: load this model. ``kv_tokens`` 0 and ``threads`` 0 leave the choice to the worker."""
+    """First command: load this model. Where a number is 0 or a text is empty, the choice is the worker's.
+
+    ``settings`` says what each field means. ``lora`` holds [path, scale]; ``memory`` is what the model may take, in
+    bytes.
+    """
 
     tag: ClassVar[str] = "load"
     path: str
@@ -29,24 +33,29 @@ class Load:
     gpu_layers: int
     queue_limit: int
     default_max_tokens: int
+    kv_type: str = "auto"
+    ubatch_tokens: int = 0
+    itl_target_ms: int = 150
+    jump_ahead: bool = True
+    speculation: str = "auto"
+    lora: list[list[Any]] = field(default_factory=list)
+    projector: str = ""
+    embeddings: bool = False
+    pooling: str = ""
+    memory: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """Run a job. ``messages`` holds [role, content, name]; ``max_tokens`` 0 means none was asked for.
+    """Run a job. ``request`` is the canonical form of the chat request, whole.
 
-    ``max_tokens`` bounds the whole answer, ``continue_from`` included. ``sampling`` is the canonical form of the
-    request's; ``top_logprobs`` is -1 when no log-probabilities were asked for. Jobs share cached prefixes with those
-    of the same ``cache_salt``, and the worker's time fairly with other ``payer``s.
+    Its ``max_tokens`` bounds the whole answer, ``continue_from`` included. Jobs share cached prefixes with those of the
+    same ``cache_salt``, and the worker's time fairly with other ``payer``s.
     """
 
     tag: ClassVar[str] = "submit"
     job: int
-    messages: list[list[str]]
-    max_tokens: int
-    stop: list[str]
-    sampling: list[Any]
-    top_logprobs: int
+    request: list[Any]
     seed: int
     continue_from: list[int]
     payer: str = ""
@@ -71,7 +80,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The model is loaded; ``notes`` are sentences about it that the operator should read."""
+    """The model is loaded; ``notes`` are sentences about it that the operator should read.
+
+    It takes ``memory_bytes`` of the machine's memory (none where a GPU has it), ``mapped_bytes`` of them its weights.
+    """
 
     tag: ClassVar[str] = "ready"
     architecture: str
@@ -83,23 +95,29 @@ class Ready:
     sampler_version: str
     threads: int
     notes: list[str]
+    memory_bytes: int = 0
+    mapped_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class LoadFailed:
+    """``code`` is that of a ``ModelLoadFailed``."""
+
     tag: ClassVar[str] = "load_failed"
     sentence: str
     cause: str
     remedy: str
+    code: str = "model_load_failed"
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The job's prompt is tokenised and has a slot or a place in the queue."""
+    """The job's prompt is tokenised and has a slot or a place in the queue; ``markup`` is that of its answer."""
 
     tag: ClassVar[str] = "accepted"
     job: int
     prompt_tokens: int
+    markup: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +180,7 @@ M = TypeVar("M")
 _COMMANDS: dict[str, type[Command]] = {kind.tag: kind for kind in (Load, Submit, Cancel)}
 _REPORTS: dict[str, type[Report]] = {kind.tag: kind for kind in (Progress, Ready, LoadFailed, Accepted, Refused, Step)}
 # Annotations are strings here, so the types that a field may have are looked up by their text.
-_FIELD_TYPES: dict[str, type] = {"str": str, "int": int, "float": float, "bytes": bytes}
+_FIELD_TYPES: dict[str, type] = {"str": str, "int": int, "float": float, "bytes": bytes, "bool": bool}
 
 
 def to_frame(message: Command | Report) -> Frame:
@@ -232,7 +250,7 @@ def _build(kind: type[M], values: Any) -> M:  # noqa: ANN401 - whatever msgpack 
     if not isinstance(values, list) or len(values) != len(names):
         raise WorkerProtocolBroken(f"A {kind.__name__} has the wrong number of fields.")
     for (name, allowed), value in zip(names, values, strict=True):
-        if not isinstance(value, allowed) or isinstance(value, bool):
+        if not isinstance(value, allowed) or (isinstance(value, bool) and allowed is not bool):
             raise WorkerProtocolBroken(f"The field '{name}' of a {kind.__name__} is of the wrong type.")
     return kind(*values)
 

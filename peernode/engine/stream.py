@@ -61,8 +61,8 @@ class EngineStream:
     def crash(self, cause: str) -> None:
         self.fail(EngineCrashed("The engine died while it worked on this job.", cause=cause, remedy="Try again."))
 
-    def accepted(self, _report: Accepted) -> None:
-        self._events.send_nowait(Started("", self._model_id))
+    def accepted(self, report: Accepted) -> None:
+        self._events.send_nowait(Started("", self._model_id, report.markup))
 
     def refused(self, report: Refused) -> None:
         kind = _REFUSALS.get(report.code, ProviderFailed)

@@ -9,20 +9,12 @@ from peernode.engine.frames import pack_frame
 from peernode.engine.protocol import Submit, to_frame
 
 
-def submission(number: int, job: ChatJob) -> bytes:
-    """The frame that submits ``job`` under ``number``. Raises BadRequest."""
-    request = job.request
+def submission(number: int, job: ChatJob, *, share_prefixes: bool = False) -> bytes:
+    """The frame that submits ``job`` under ``number``; ``share_prefixes`` is the operator's word. Raises BadRequest."""
+    # An empty salt is that of the prefixes which everybody may share.
+    salt = "" if share_prefixes or job.request.share_prefix else job.payer
     command = Submit(
-        number,
-        [[message.role, message.content, message.name] for message in request.messages],
-        request.max_tokens or 0,
-        list(request.stop),
-        request.sampling.to_fields(),
-        -1 if request.top_logprobs is None else request.top_logprobs,
-        job.seed,
-        list(job.continue_from),
-        payer=job.payer,
-        cache_salt=job.payer,
+        number, job.request.to_fields(), job.seed, list(job.continue_from), payer=job.payer, cache_salt=salt
     )
     try:
         return pack_frame(to_frame(command))

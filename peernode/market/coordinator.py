@@ -113,15 +113,15 @@ class Coordinator:
     async def _attempt(self, candidate: Candidate, job: ChatJob, emit: Emit) -> JobError | None:
         """None when the stream was brought to its end; otherwise why the next candidate should be asked."""
         runner = self._runner_for(candidate, self._order(candidate, job))
-        delivered = False
+        delivered, markup = False, ""
         in_flight = self._candidates.in_flight
         in_flight[candidate.peer] += 1
         try:
             async with runner.open(job) as events:
                 async for event in events:
                     match event:
-                        case Started():
-                            pass  # said once this attempt delivers: until then another may have to start
+                        case Started(markup=said):
+                            markup = said  # said once this attempt delivers: until then another may have to start
                         case Failed(error=error) if not delivered and not isinstance(error, BadRequest):
                             return error
                         case Failed() | Receipted():
@@ -130,7 +130,7 @@ class Coordinator:
                         case Tokens() | Finished():
                             if not delivered:
                                 delivered = True
-                                await emit(Started(candidate.peer, candidate.card.id))
+                                await emit(Started(candidate.peer, candidate.card.id, markup))
                             await emit(event)
         finally:
             in_flight[candidate.peer] -= 1

@@ -51,8 +51,8 @@ class LocalRunner:
             if scope.cancelled_caught:
                 return Failed(patience.too_late(now=trio.current_time(), begun=delivery.begun))
             match event:
-                case Started(model_id=model_id):
-                    await emit(Started(self._ordered.offer.provider, model_id))
+                case Started(model_id=model_id, markup=markup):
+                    await emit(Started(self._ordered.offer.provider, model_id, markup))
                 case Tokens(text=text, ids=ids):
                     delivery.add(ids, text)
                     await emit(event)

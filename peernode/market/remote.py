@@ -87,12 +87,12 @@ class _Order:
         try:
             await self._talk.send(OfferFrame(sign_offer(self._ordered.offer, self._identity)))
             match await self._talk.receive(min(ACCEPT_S, patience.first_token_s)):
-                case AcceptFrame(model_id):
-                    await emit(Started(self._ordered.offer.provider, model_id))
+                case AcceptFrame(model_id, markup):
+                    await emit(Started(self._ordered.offer.provider, model_id, markup))
                 case BusyFrame(reason):
                     return Failed(ProviderBusy("The provider is busy.", cause=reason))
-                case ErrorFrame(code, sentence):
-                    return Failed(from_peer(code, sentence))
+                case ErrorFrame() as frame:
+                    return Failed(from_peer(frame))
             finished = await self._tokens(patience, emit)
         except JobError as err:
             return Failed(err)
@@ -125,8 +125,8 @@ class _Order:
                         return Failed(ProviderFailed("The provider ended its answer in no known way."))
                     delivery.reason = reason
                     return Finished(reason, Usage(prompt_tokens, len(delivery.ids), cached_tokens))
-                case ErrorFrame(code, sentence):
-                    return Failed(from_peer(code, sentence))
+                case ErrorFrame():
+                    return Failed(from_peer(frame))
 
     def _as_asked(self, ids: tuple[int, ...], logprobs: tuple[Logprobs, ...]) -> bool:
         """Whether each token has as many log-probabilities as the request wants. Their truth cannot be seen here."""
@@ -141,8 +141,8 @@ class _Order:
             match await self._talk.receive(RECEIPT_S):
                 case ReceiptFrame(raw):
                     self._receipt = raw
-                case ErrorFrame(code, sentence):
-                    raise from_peer(code, sentence)
+                case ErrorFrame() as frame:
+                    raise from_peer(frame)
         outcome = await self._desk.take(self._receipt, self._ordered, self._delivery.sealed())
         if isinstance(outcome, Failed):
             await self._talk.fail(outcome.error)

@@ -77,8 +77,10 @@ class JobService:
                     return
                 case Failed(error=error):
                     raise error
-                case Started() | Tokens() | Finished() | Receipted():
-                    await talk.send(AcceptFrame(work.model_id))
+                case Started(markup=markup):
+                    await talk.send(AcceptFrame(work.model_id, markup))
+                case Tokens() | Finished() | Receipted():
+                    raise AssertionError("an engine's stream opens with Started or Failed")
             await _Serving(talk, work, offer).run()
             receipt = await work.sign()
             await self._settle(talk, receipt)

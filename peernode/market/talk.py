@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from peernode.chat.errors import JobError, ProviderFailed
+from peernode.market.failures import to_peer
 from peernode.mesh import FrameStream, FrameTimeout, MeshError
 from peernode.wire.conversation import Conversation, Speaker, State
 from peernode.wire.errors import WireError
-from peernode.wire.job_frames import CancelFrame, ErrorFrame, JobFrame, decode_frame, encode_frame
+from peernode.wire.job_frames import CancelFrame, JobFrame, decode_frame, encode_frame
 
 
 class Hush(ProviderFailed):
@@ -58,7 +59,7 @@ class Talk:
         if self.state in {State.START, State.ENDED}:
             return
         try:
-            await self.send(ErrorFrame(err.code, err.sentence))
+            await self.send(to_peer(err))
         except ProviderFailed:
             return  # it is gone; there is nobody to tell
 

@@ -20,6 +20,8 @@ log = structlog.get_logger(__name__)
 
 MAX_FRAME_BYTES = 1 << 20
 SEND_DEADLINE_S = 30.0
+# A large frame has so much longer to leave.
+SLOWEST_BYTES_PER_S = 1 << 20
 READ_AHEAD_FRAMES = 8
 READ_BYTES = 65536
 ABORT_DEADLINE_S = 2.0
@@ -31,16 +33,24 @@ class FrameStream:
     """A conversation of frames with one authenticated peer.
 
     ``nursery`` owns the reading task and must outlive the stream. ``peer_id`` is proven by the Noise handshake.
+    The first frame of either side may have ``opening_bytes`` if that is more than ``max_frame_bytes``.
     """
 
     def __init__(
-        self, stream: INetStream, nursery: trio.Nursery, *, max_frame_bytes: int = MAX_FRAME_BYTES, protocol: str = ""
+        self,
+        stream: INetStream,
+        nursery: trio.Nursery,
+        *,
+        max_frame_bytes: int = MAX_FRAME_BYTES,
+        opening_bytes: int = 0,
+        protocol: str = "",
     ) -> None:
         self.peer_id = str(stream.muxed_conn.peer_id)
         self.protocol = protocol
         self._stream = stream
         self._nursery = nursery
         self._max = max_frame_bytes
+        self._most_out = self._most_in = max(opening_bytes, max_frame_bytes)
         self._write_lock = trio.Lock()
         self._end: MeshError | None = None
         self._pumped = trio.Event()
@@ -71,11 +81,13 @@ class FrameStream:
         Raises ``FrameTooLarge`` before anything is written, ``StreamClosed`` when the stream is gone, ``FrameTimeout``
         when the peer did not take it in time. A frame cut short, also by a cancel, ends the stream.
         """
-        if len(payload) > self._max:
-            raise FrameTooLarge("The frame is too large to send.", cause=f"{len(payload)} of {self._max} bytes")
+        if len(payload) > self._most_out:
+            raise FrameTooLarge("The frame is too large to send.", cause=f"{len(payload)} of {self._most_out} bytes")
         if self._closed:
             raise StreamClosed("The stream was closed on this side.")
         whole = False
+        self._most_out = self._max
+        deadline_s += len(payload) / SLOWEST_BYTES_PER_S
         try:
             with trio.move_on_after(deadline_s) as scope:
                 async with self._write_lock:
@@ -147,14 +159,15 @@ class FrameStream:
     async def _deliver(self, buffered: bytearray) -> None:
         while len(buffered) >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(buffered)
-            if length > self._max:
+            if length > self._most_in:
                 raise FrameTooLarge(
-                    "The peer announced a frame over the limit.", cause=f"{length} of {self._max} bytes"
+                    "The peer announced a frame over the limit.", cause=f"{length} of {self._most_in} bytes"
                 )
             if len(buffered) < _LENGTH.size + length:
                 return
             frame = bytes(buffered[_LENGTH.size : _LENGTH.size + length])
             del buffered[: _LENGTH.size + length]
+            self._most_in = self._max
             try:
                 await self._into.send(frame)
             except trio.BrokenResourceError:

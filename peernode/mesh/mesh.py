@@ -28,10 +28,14 @@ from peernode.mesh.leases import ChangeKind
 from peernode.mesh.sync import PROTOCOL as SYNC_PROTOCOL
 from peernode.mesh.sync import Sync
 from peernode.wire.advert import SignedAdvert
+from peernode.wire.bounds import MAX_OFFER_FRAME_BYTES
 from peernode.wire.identity import Identity
+from peernode.wire.job_frames import PROTOCOL as JOB_PROTOCOL
 
 log = structlog.get_logger(__name__)
 
+# What opens a conversation may be larger than an ordinary frame.
+_OPENING_BYTES = {JOB_PROTOCOL: MAX_OFFER_FRAME_BYTES}
 Handler = Callable[[FrameStream], Awaitable[None]]
 SYNC_OPEN_S = 10.0
 
@@ -161,7 +165,7 @@ class Mesh:
         self, protocol: str, handler: Handler, nursery: trio.Nursery
     ) -> Callable[[INetStream], Awaitable[None]]:
         async def serve(net_stream: INetStream) -> None:
-            stream = FrameStream(net_stream, nursery, protocol=protocol)
+            stream = _conversation(net_stream, nursery, protocol)
             try:
                 await handler(stream)
                 await stream.close()
@@ -201,4 +205,8 @@ class Mesh:
             if not connected or not life.connections.watch.live(peer_id):
                 self.directory.suspect(peer_id)
             raise DialFailed(f"Peer {peer_id} did not open {protocol}.", cause=str(error)) from error
-        return FrameStream(net_stream, life.nursery, protocol=protocol)
+        return _conversation(net_stream, life.nursery, protocol)
+
+
+def _conversation(net_stream: INetStream, nursery: trio.Nursery, protocol: str) -> FrameStream:
+    return FrameStream(net_stream, nursery, opening_bytes=_OPENING_BYTES.get(protocol, 0), protocol=protocol)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from peernode.wire import canonical
+from peernode.wire.bounds import MAX_OFFER_BYTES, MAX_OFFER_FRAME_BYTES
 from peernode.wire.canonical import Value
 from peernode.wire.errors import BadSchema
 from peernode.wire.fields import FieldReader, as_token_id
@@ -19,6 +20,7 @@ from peernode.wire.logprobs import Logprobs
 PROTOCOL = "/peernode/job/1"
 MAX_FRAME_BYTES = 1 << 20
 MAX_TOKENS_PER_FRAME = 4096
+_OFFER_OPENS = bytes([0x92, 1])  # a list of two, the type first
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +32,10 @@ class OfferFrame:
 
 @dataclass(frozen=True, slots=True)
 class AcceptFrame:
-    """provider → coordinator: taken; tokens will follow. The provider's id of the model."""
+    """provider → coordinator: taken; tokens will follow. Its id of the model, and the markup of the model's text."""
 
     model_id: str
+    markup: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +87,15 @@ class EndFrame:
 
 @dataclass(frozen=True, slots=True)
 class ErrorFrame:
-    """Either way: the conversation is over, for this reason (a stable code and one sentence)."""
+    """Either way: the conversation is over, for this reason (a stable code and one sentence).
+
+    When the request is at fault, ``param`` names the field and ``cause`` says more.
+    """
 
     code: str
     sentence: str
+    param: str = ""
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +123,8 @@ def encode_frame(frame: JobFrame) -> bytes:
     match frame:
         case OfferFrame(raw):
             fields = [1, raw]
-        case AcceptFrame(model_id):
-            fields = [2, model_id]
+        case AcceptFrame(model_id, markup):
+            fields = [2, model_id, markup]
         case BusyFrame(reason, free_slots, queued):
             fields = [3, reason, free_slots, queued]
         case TokensFrame(ids, text, logprobs):
@@ -129,8 +137,8 @@ def encode_frame(frame: JobFrame) -> bytes:
             fields = [7, raw]
         case EndFrame():
             fields = [8]
-        case ErrorFrame(code, sentence):
-            fields = [9, code[:64], sentence[:512]]
+        case ErrorFrame(code, sentence, param, cause):
+            fields = [9, code[:64], sentence[:512], param[:128], cause[:512]]
         case CancelFrame():
             fields = [10]
     return canonical.encode(fields)
@@ -138,7 +146,9 @@ def encode_frame(frame: JobFrame) -> bytes:
 
 def decode_frame(raw: bytes) -> JobFrame:
     """One frame from the wire. Raises NotCanonical or BadSchema."""
-    read = FieldReader("job frame", canonical.decode(raw, max_bytes=MAX_FRAME_BYTES))
+    # Only an offer may be larger than a frame ordinarily is; the first bytes tell it from the others.
+    most = MAX_OFFER_FRAME_BYTES if raw.startswith(_OFFER_OPENS) else MAX_FRAME_BYTES
+    read = FieldReader("job frame", canonical.decode(raw, max_bytes=most))
     kind = read.integer("type")
     decoder = _DECODERS.get(kind)
     if decoder is None:
@@ -160,8 +170,8 @@ def _read_tokens(read: FieldReader) -> TokensFrame:
 
 
 _DECODERS: dict[int, Callable[[FieldReader], JobFrame]] = {
-    1: lambda read: OfferFrame(read.octets("offer", most=MAX_FRAME_BYTES)),
-    2: lambda read: AcceptFrame(read.text("model_id", least=1)),
+    1: lambda read: OfferFrame(read.octets("offer", most=MAX_OFFER_BYTES)),
+    2: lambda read: AcceptFrame(read.text("model_id", least=1), read.text("markup", most=64)),
     3: lambda read: BusyFrame(read.text("reason"), read.integer("free_slots"), read.integer("queued")),
     4: _read_tokens,
     5: lambda read: FinishedFrame(
@@ -170,6 +180,11 @@ _DECODERS: dict[int, Callable[[FieldReader], JobFrame]] = {
     6: lambda read: ReceiptFrame(read.octets("receipt", most=MAX_FRAME_BYTES)),
     7: lambda read: CountersignFrame(read.octets("countersignature", most=MAX_FRAME_BYTES)),
     8: lambda read: EndFrame(),
-    9: lambda read: ErrorFrame(read.text("code", most=64), read.text("sentence", most=512)),
+    9: lambda read: ErrorFrame(
+        read.text("code", most=64),
+        read.text("sentence", most=512),
+        read.text("param", most=128),
+        read.text("cause", most=512),
+    ),
     10: lambda read: CancelFrame(),
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from peernode.wire.bounds import MAX_OFFER_BYTES
 from peernode.wire.canonical import Value
 from peernode.wire.envelope import seal, unseal
 from peernode.wire.errors import WrongNetwork
@@ -17,7 +18,6 @@ from peernode.wire.identity import Identity
 from peernode.wire.prices import Prices
 
 KIND = "offer"
-MAX_OFFER_BYTES = 1 << 20
 MAX_DEADLINE_MS = 24 * 3600 * 1000
 
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from peernode.chat.canonical_json import canonical_json
+from peernode.chat.message import Image, ToolCall
+from peernode.chat.output_format import OutputFormat
 from peernode.chat.request import ROLES, ChatRequest, Message
 from peernode.chat.sampling import Sampling
+from peernode.chat.tools import Tool
 from peernode.wire import canonical
+from peernode.wire.bounds import MAX_IMAGES_BYTES
 from peernode.wire.errors import BadSchema
 from tests.samples import REQUEST
 
@@ -45,21 +51,83 @@ WRONG_SAMPLINGS = [
     Sampling(logit_bias=((5, 1), (5, 2))),
     Sampling(logit_bias=tuple((token, 1) for token in range(301))),
 ]
-requests = st.builds(
-    ChatRequest,
-    st.lists(
-        st.builds(Message, st.sampled_from(ROLES), st.text(max_size=30), st.text(max_size=8)), min_size=1, max_size=4
-    ).map(tuple),
-    st.none() | st.integers(1, 4096),
-    st.lists(st.text(min_size=1, max_size=5), max_size=4).map(tuple),
-    samplings,
-    st.none() | st.integers(0, 20),
+words = st.text(max_size=30)
+names = st.from_regex(r"[A-Za-z0-9_.-]{1,12}", fullmatch=True)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False) | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
+    max_leaves=6,
 )
+schemas = st.dictionaries(words, json_values, max_size=3).map(canonical_json)
+tool_calls = st.builds(ToolCall, words, names, words)
+
+
+@st.composite
+def messages(draw: st.DrawFn) -> Message:
+    role, content = draw(st.sampled_from(ROLES)), draw(words)
+    places = sorted(draw(st.lists(st.integers(0, len(content)), max_size=3)))
+    images = tuple(Image(at, draw(st.binary(min_size=1, max_size=8))) for at in places)
+    return Message(
+        role,
+        content,
+        draw(st.text(max_size=8)),
+        tool_call_id=draw(words) if role == "tool" else "",
+        tool_calls=tuple(draw(st.lists(tool_calls, max_size=2))) if role == "assistant" else (),
+        images=images if role in ("user", "tool") else (),
+    )
+
+
+formats = (
+    st.sampled_from([OutputFormat(), OutputFormat("json_object")])
+    | st.builds(OutputFormat, st.just("json_schema"), schemas)
+    | st.builds(OutputFormat, st.sampled_from(["regex", "lark"]), st.text(min_size=1, max_size=9))
+)
+tools = st.lists(
+    st.builds(Tool, names, words, schemas, st.booleans()), max_size=3, unique_by=lambda tool: tool.name
+).map(tuple)
+
+
+@st.composite
+def chat_requests(draw: st.DrawFn) -> ChatRequest:
+    offered = draw(tools)
+    choices = ["none", "auto", "required", *(f"function:{tool.name}" for tool in offered)]
+    return ChatRequest(
+        tuple(draw(st.lists(messages(), min_size=1, max_size=4))),
+        draw(st.none() | st.integers(1, 4096)),
+        tuple(draw(st.lists(st.text(min_size=1, max_size=5), max_size=4))),
+        draw(samplings),
+        draw(st.none() | st.integers(0, 20)),
+        draw(formats),
+        offered,
+        draw(st.sampled_from(choices)) if offered else "none",
+        draw(st.booleans()),
+        draw(st.sampled_from(["", "off", "on"])),
+        draw(st.booleans()),
+        draw(st.booleans()),
+    )
+
+
+requests = chat_requests()
+TOOL = Tool("weather", "What it is like.", '{"type":"object","properties":{"place":{"type":"string"}}}')
+CALLING = replace(REQUEST, tools=(TOOL,), tool_choice="auto")
+
+
+def said(**changes: Any) -> ChatRequest:
+    return replace(REQUEST, messages=(replace(Message("user", "hello"), **changes),))
 
 
 @given(requests)
 def test_a_request_reads_back_from_its_canonical_form(request: ChatRequest) -> None:
     assert ChatRequest.from_fields(canonical.decode(canonical.encode(request.to_fields()))) == request
+
+
+def test_what_bends_below_is_sound_before_it_is_bent() -> None:
+    for sound in (
+        CALLING,
+        said(images=(Image(0, b"x"), Image(5, b"y"))),
+        said(images=(Image(0, bytes(MAX_IMAGES_BYTES)),)),
+    ):
+        assert ChatRequest.from_fields(sound.to_fields()) == sound
 
 
 @given(requests, requests)
@@ -101,6 +169,33 @@ def test_fractions_are_held_as_millionths() -> None:
         replace(REQUEST, top_logprobs=21).to_fields(),
         replace(REQUEST, top_logprobs=-1).to_fields(),
         replace(REQUEST, top_logprobs=True).to_fields(),
+        said(tool_calls=(ToolCall("1", "weather", "{}"),)).to_fields(),
+        said(role="assistant", tool_calls=(ToolCall("1", "no spaces", "{}"),)).to_fields(),
+        said(role="assistant", tool_calls=(ToolCall("1", "", "{}"),)).to_fields(),
+        said(tool_call_id="1").to_fields(),
+        said(role="assistant", images=(Image(0, b"x"),)).to_fields(),
+        said(images=(Image(6, b"x"),)).to_fields(),
+        said(images=(Image(-1, b"x"),)).to_fields(),
+        said(images=(Image(0, b""),)).to_fields(),
+        said(images=(Image(3, b"x"), Image(2, b"x"))).to_fields(),
+        said(images=(Image(0, b"x"),) * 65).to_fields(),
+        said(images=(Image(0, bytes(MAX_IMAGES_BYTES)), Image(0, b"x"))).to_fields(),
+        replace(REQUEST, format=OutputFormat("poem")).to_fields(),
+        replace(REQUEST, format=OutputFormat("text", "x")).to_fields(),
+        replace(REQUEST, format=OutputFormat("lark")).to_fields(),
+        replace(REQUEST, format=OutputFormat("json_schema", "[]")).to_fields(),
+        replace(REQUEST, format=OutputFormat("json_schema", '{"a": 1}')).to_fields(),
+        replace(REQUEST, format=OutputFormat("json_schema", "{")).to_fields(),
+        replace(REQUEST, format=OutputFormat("json_schema", '{"a":NaN}')).to_fields(),
+        replace(REQUEST, format=OutputFormat("json_schema", "[" * 10_000)).to_fields(),
+        replace(REQUEST, tool_choice="auto").to_fields(),
+        replace(CALLING, tool_choice="sometimes").to_fields(),
+        replace(CALLING, tool_choice="function:other").to_fields(),
+        replace(CALLING, tools=(TOOL, TOOL)).to_fields(),
+        replace(CALLING, tools=(replace(TOOL, name="<b>"),)).to_fields(),
+        replace(CALLING, tools=(replace(TOOL, parameters="[]"),)).to_fields(),
+        replace(REQUEST, reasoning="hard").to_fields(),
+        replace(REQUEST, background=1).to_fields(),  # type: ignore[arg-type]
         [*REQUEST.to_fields(), 1],
         [],
         None,

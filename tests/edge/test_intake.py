@@ -13,8 +13,9 @@ from peernode.edge.app import build_app
 from peernode.edge.bind import parse_bind
 from peernode.edge.boundary import Boundary
 from peernode.edge.connections import Connections
-from peernode.edge.intake import MAX_BODY_BYTES, Intake
+from peernode.edge.intake import Intake
 from peernode.edge.serve import serve_app
+from peernode.wire.bounds import MAX_BODY_BYTES
 
 
 async def test_a_body_over_the_limit_is_413(edge):
@@ -30,7 +31,7 @@ async def test_a_body_at_the_limit_is_read(edge):
 
 async def test_a_chunked_body_is_limited_too(edge):
     async def pieces():
-        for _ in range(5):
+        for _ in range(MAX_BODY_BYTES // (1 << 20) + 1):
             yield b"x" * (1 << 20)
 
     assert (await edge.client.post("/v1/chat/completions", content=pieces())).status_code == 413

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from peernode.chat.message import Image
+from peernode.chat.request import ChatRequest, Message
 from peernode.chat.sampling import Sampling
 from peernode.engine.errors import WorkerProtocolBroken
 from peernode.engine.frames import FrameReader, pack_frame
@@ -30,16 +32,19 @@ from peernode.engine.worker.sampler import SAMPLER_VERSION
 from peernode.wire.logprobs import Logprobs, TokenLogprob
 
 LOGPROBS = Logprobs(TokenLogprob(5, -20, b"h\xc3"), (TokenLogprob(5, -20, b"h\xc3"), TokenLogprob(7, -9_999, b"")))
+PICTURED = ChatRequest(
+    (Message("user", "hi", images=(Image(2, b"\x89PNG"),)),), stop=("END",), sampling=Sampling.of(logit_bias={5: -1.5})
+)
 COMMANDS = [
     Load("/m.gguf", 8, 4096, 0, 512, 0, -1, 32, 1024),
-    Submit(3, [["user", "hi", ""]], 0, ["END"], Sampling.of(logit_bias={5: -1.5}).to_fields(), 3, 2**63 - 1, [1, 2]),
+    Submit(3, PICTURED.to_fields(), 2**63 - 1, [1, 2], "payer", "salt"),
     Cancel(3),
 ]
 REPORTS = [
     Progress(0.5),
     Ready("llama", 1, "Q4_1", 2048, 8192, bytes(32), SAMPLER_VERSION, 2, ["a note"]),
     LoadFailed("It failed.", "why", "what now"),
-    Accepted(3, 17),
+    Accepted(3, 17, "hermes"),
     Refused(3, "busy", "Full.", "", ""),
     Step(9, 7, 0, 120, 31.5, 0.0, [Output(3, "hé", [5], logprobs=[LOGPROBS]), Output(4, "", [], "stop", 17, 2)]),
 ]

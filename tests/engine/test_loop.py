@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from peernode.chat.errors import ContextTooLong
+from peernode.chat.request import ChatRequest, Message
 from peernode.engine.frames import FrameReader, pack_frame
 from peernode.engine.protocol import Accepted, Cancel, Refused, Report, Step, Submit, report_from, to_frame
 from peernode.engine.worker.loop import Channel, Loop, OwnerGone
@@ -17,9 +18,10 @@ from tests.engine.scripted import ScriptedBackend, batcher_of, sequence
 
 class ScriptedIntake:
     def admit(self, job: Submit) -> Sequence:
-        if job.max_tokens > 100:
+        limit = ChatRequest.from_fields(job.request).max_tokens or 0
+        if limit > 100:
             raise ContextTooLong("Too long.")
-        return sequence(job.job, limit=job.max_tokens)
+        return sequence(job.job, limit=limit)
 
 
 class Owner:
@@ -30,7 +32,8 @@ class Owner:
         self._reader = FrameReader()
 
     def submit(self, job: int, *, max_tokens: int = 50) -> None:
-        self.socket.sendall(pack_frame(to_frame(Submit(job, [["user", "", ""]], max_tokens, [], [], -1, 0, []))))
+        request = ChatRequest((Message("user", ""),), max_tokens)
+        self.socket.sendall(pack_frame(to_frame(Submit(job, request.to_fields(), 0, []))))
 
     def cancel(self, job: int) -> None:
         self.socket.sendall(pack_frame(to_frame(Cancel(job))))

@@ -15,6 +15,7 @@ from peernode.chat.contract import StreamContract
 from peernode.chat.errors import JobError
 from peernode.chat.events import Failed, Finished, JobEvent, Started, Tokens, Usage
 from peernode.chat.job import ChatJob, JobRunner
+from peernode.chat.request import ChatRequest
 from peernode.engine import EngineLoad, EngineState, ModelFacts
 from peernode.ledger import ReceiptStore
 from peernode.market.advertising import LEASE_MS
@@ -74,7 +75,7 @@ class ScriptedStream:
             await self._cancelled.wait()
         self._next += 1  # behind the last await: a cancelled call has taken nothing
         if place < 0:
-            return Failed(engine.refusal) if engine.refusal else Started("", CARD.id)
+            return Failed(engine.refusal) if engine.refusal else Started("", CARD.id, engine.markup)
         if place == engine.crash_at:
             return Failed(engine.crash)
         if self._cancelled.is_set() or place >= len(engine.pieces):
@@ -99,6 +100,8 @@ class ScriptedEngine:
         self.facts: ModelFacts | None = FACTS
         self.state: EngineState = "ready"
         self.pieces = list(pieces)
+        self.markup = ""
+        self.requests: list[ChatRequest] = []
         self.refusal: JobError | None = None
         self.pause_at: int | None = None
         self.crash_at: int | None = None
@@ -111,6 +114,7 @@ class ScriptedEngine:
 
     @asynccontextmanager
     async def open(self, job: ChatJob) -> AsyncIterator[ScriptedStream]:
+        self.requests.append(job.request)
         yield ScriptedStream(self, job.request.top_logprobs)
 
 

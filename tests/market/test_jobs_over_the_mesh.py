@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from peernode.chat.errors import (
+    BadRequest,
     ContextTooLong,
     EngineCrashed,
     NoProvider,
@@ -18,8 +19,11 @@ from peernode.chat.errors import (
 )
 from peernode.chat.events import Failed, Finished, JobEvent, Receipted, Started, Tokens
 from peernode.chat.job import ChatJob
+from peernode.chat.message import Image, Message
 from peernode.chat.sampling import Sampling
+from peernode.chat.tools import Tool
 from peernode.market.verification import verify_receipt
+from peernode.wire.bounds import MAX_IMAGES_BYTES
 from peernode.wire.receipt import ids_digest, text_digest
 from tests.market.scripted import Party, ScriptedEngine, collect, job, pair, party
 from tests.samples import CARD, REQUEST
@@ -87,6 +91,32 @@ async def test_log_probabilities_come_with_their_tokens_and_the_receipt_stands(t
         assert isinstance(last, Receipted)
         assert last.receipt.receipt.sampler_digest == sampling.digest
         assert all(check.passed for check in verify_receipt(last.receipt.raw, last.countersignature.raw))
+
+
+@pytest.mark.parametrize("where", ["peer", "here"])
+async def test_tools_and_the_largest_images_reach_the_engine_whole(tmp_path: Path, where: str) -> None:
+    pictured = Message("user", "what is it?", images=(Image(0, bytes(MAX_IMAGES_BYTES)),))
+    request = replace(REQUEST, messages=(pictured,), tools=(Tool("look"),), tool_choice="required", background=True)
+    engine = ScriptedEngine()
+    engine.markup = "hermes+think"
+    async with pair(tmp_path, engine) as (edge, provider):
+        events = await collect((edge if where == "peer" else provider).coordinator, replace(job(), request=request))
+        assert events[0] == Started(provider.peer_id, CARD.id, "hermes+think")
+        assert isinstance(events[-1], Receipted)
+        assert engine.requests == [request]
+
+
+async def test_a_refusal_by_a_peer_names_the_parameter_and_the_reason(tmp_path: Path) -> None:
+    engine = ScriptedEngine()
+    engine.refusal = BadRequest("The schema is not supported.", param="response_format", cause="if/then")
+    async with pair(tmp_path, engine) as (edge, _):
+        error = error_of(await collect(edge.coordinator, job()))
+        assert isinstance(error, BadRequest)
+        assert (error.sentence, error.param, error.cause) == (
+            "The schema is not supported.",
+            "response_format",
+            "if/then",
+        )
 
 
 @pytest.mark.parametrize("where", ["peer", "here"])

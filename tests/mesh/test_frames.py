@@ -106,6 +106,24 @@ async def test_a_frame_over_the_limit_is_not_sent(conversation):
                 await stream.send(bytes(11))
 
 
+async def test_only_the_first_frame_of_either_side_may_be_large(conversation):
+    async def echo(stream):
+        await stream.write(b"\0\0\0\x14" + bytes(20))
+        await stream.write(b"\0\0\0\x0b" + bytes(11))
+        await trio.sleep_forever()
+
+    with trio.fail_after(10):
+        async with conversation(echo, max_frame_bytes=10, opening_bytes=20) as stream:
+            with pytest.raises(FrameTooLarge):
+                await stream.send(bytes(21))
+            await stream.send(bytes(20))
+            with pytest.raises(FrameTooLarge):
+                await stream.send(bytes(11))
+            assert len(await stream.receive(5)) == 20
+            with pytest.raises(FrameTooLarge):
+                await stream.receive(5)
+
+
 async def test_a_consumer_that_does_not_read_holds_the_sender_back(conversation):
     sent = 0
 

@@ -33,7 +33,7 @@ LOGPROBS = (
 )
 FRAMES: list[tuple[Speaker, JobFrame]] = [
     ("coordinator", OfferFrame(b"offer")),
-    ("provider", AcceptFrame("tiny")),
+    ("provider", AcceptFrame("tiny", "hermes+think")),
     ("provider", TokensFrame((1, 2), "ab")),
     ("provider", FinishedFrame("stop", 5, 0, 2)),
     ("provider", ReceiptFrame(b"receipt")),
@@ -46,6 +46,7 @@ OTHERS: list[tuple[Speaker, JobFrame]] = [
     ("provider", TokensFrame((1, 2), "ab", LOGPROBS)),
     ("provider", ErrorFrame("engine_crashed", "The engine died.")),
     ("coordinator", ErrorFrame("receipt_refused", "No.")),
+    ("provider", ErrorFrame("bad_request", "No such thing.", "tools", "because")),
 ]
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from peernode.chat.errors import BadRequest, ContextTooLong
-from peernode.chat.sampling import Sampling
+from peernode.chat.message import Message
+from peernode.chat.request import ChatRequest
 from peernode.engine.protocol import Submit
 from peernode.engine.worker.answer import Answer
 from peernode.engine.worker.logprobs import LogprobReporter
@@ -16,6 +17,7 @@ from peernode.engine.worker.model import LoadedModel
 from peernode.engine.worker.sampler import Sampler
 from peernode.engine.worker.sequence import Sequence, TokenArray
 from peernode.engine.worker.template import TemplateFailed, TurnDict
+from peernode.wire.errors import WireError
 
 _TEMPLATE_ROLES = {"developer": "system"}
 
@@ -30,7 +32,8 @@ class Intake:
     def admit(self, job: Submit) -> Sequence:
         vocabulary = self._model.vocabulary
         context = self._model.facts.context_length
-        turns = [self._turn(*message) for message in job.messages]
+        request = _read(job)
+        turns = [self._turn(message) for message in request.messages]
         try:
             rendered = self._model.template.render(turns)
         except TemplateFailed as err:
@@ -50,22 +53,22 @@ class Intake:
             )
         if not len(prompt):
             raise BadRequest("The messages make an empty prompt.", param="messages")
-        wanted = job.max_tokens or max(self._default_max_tokens, len(earlier) + 1)
+        wanted = request.max_tokens or max(self._default_max_tokens, len(earlier) + 1)
         answer = Answer(
             vocabulary.pieces,
             vocabulary.end_ids,
-            stops=job.stop,
+            stops=request.stop,
             limit=min(wanted, context - len(prompt)),
             earlier=earlier,
         )
-        sampler = self._sampler(job, prompt)
+        sampler = self._sampler(request, job, prompt)
         if earlier:
             prompt = np.concatenate([prompt, np.array(earlier, np.int32)])
         return Sequence(job.job, prompt, answer, sampler, payer=job.payer, salt=job.cache_salt)
 
-    def _sampler(self, job: Submit, prompt: TokenArray) -> Sampler:
+    def _sampler(self, request: ChatRequest, job: Submit, prompt: TokenArray) -> Sampler:
         vocabulary = self._model.vocabulary
-        sampling = Sampling.from_fields(job.sampling)
+        sampling = request.sampling
         unknown = [token for token, _ in sampling.logit_bias if token >= vocabulary.size]
         if unknown:
             raise BadRequest(
@@ -73,12 +76,32 @@ class Intake:
                 param="logit_bias",
                 cause=f"{unknown[0]}; the model's ids end at {vocabulary.size - 1}",
             )
-        reporter = LogprobReporter(vocabulary.pieces, job.top_logprobs) if job.top_logprobs >= 0 else None
+        top = request.top_logprobs
+        reporter = None if top is None else LogprobReporter(vocabulary.pieces, top)
         return Sampler.of(sampling, job.seed, prompt=prompt, earlier=job.continue_from, reporter=reporter)
 
-    def _turn(self, role: str, content: str, name: str) -> TurnDict:
+    def _turn(self, message: Message) -> TurnDict:
         guard = self._model.vocabulary.guard
-        turn = {"role": _TEMPLATE_ROLES.get(role, role), "content": guard(content)}
-        if name:
-            turn["name"] = guard(name)
+        turn = {"role": _TEMPLATE_ROLES.get(message.role, message.role), "content": guard(message.content)}
+        if message.name:
+            turn["name"] = guard(message.name)
         return turn
+
+
+def _read(job: Submit) -> ChatRequest:
+    """The request of ``job``, if it asks for nothing that cannot be done. Raises BadRequest."""
+    try:
+        request = ChatRequest.from_fields(job.request)
+    except WireError as err:
+        raise BadRequest("The request cannot be read.", cause=str(err)) from err
+    calls = request.calls_tools or any(message.tool_calls or message.role == "tool" for message in request.messages)
+    images = any(message.images for message in request.messages)
+    for param, wanted, sentence in (
+        ("messages", images, "This model reads only text."),
+        ("tools", calls, "This engine does not call tools."),
+        ("response_format", request.format.kind != "text", "This engine answers only in free text."),
+        ("reasoning", request.reasoning, "This engine has no switch for thinking."),
+    ):
+        if wanted:
+            raise BadRequest(sentence, param=param, remedy="Leave it out, or ask another model.")
+    return request
