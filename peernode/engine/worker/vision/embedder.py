@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import OrderedDict
+import weakref
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
 import numpy as np
 
+from peernode.chat.errors import ProviderBusy
 from peernode.engine.worker.sequence import TokenArray
 from peernode.engine.worker.vision.picture import Pixels
 from peernode.engine.worker.vision.projector import Piece
@@ -22,6 +24,8 @@ from peernode.engine.worker.vision.spans import ImageRun, placeholder_ids
 # One picture in a prompt: markers as tokens, and runs of embeddings.
 Embedded: TypeAlias = tuple[TokenArray | ImageRun, ...]
 Within: TypeAlias = Callable[[int], None]
+# Sequences hold their embeddings until they end, for they may have to be computed again.
+MOST_HELD_BYTES = 1 << 30
 
 
 class Encoder(Protocol):
@@ -31,11 +35,17 @@ class Encoder(Protocol):
 
 
 class Embedder:
-    """``embed`` may be called by several threads. At most ``cache_bytes`` of embeddings are kept, the latest used."""
+    """``embed`` may be called by several threads. At most ``cache_bytes`` of embeddings are kept, the latest used.
 
-    def __init__(self, encoder: Encoder, *, cache_bytes: int) -> None:
+    At most ``held_bytes`` exist at once, kept here or held by sequences that wait or run.
+    """
+
+    def __init__(self, encoder: Encoder, *, cache_bytes: int, held_bytes: int = MOST_HELD_BYTES) -> None:
         self._encoder = encoder
         self._cache_bytes = cache_bytes
+        self._most_held_bytes = held_bytes
+        self._held_bytes = 0
+        self._released: deque[int] = deque()  # filled whenever the last holder lets go, in whatever thread
         self._kept: OrderedDict[bytes, Embedded] = OrderedDict()
         self._kept_bytes = 0
         self._looking = threading.Lock()
@@ -45,10 +55,16 @@ class Embedder:
     def kept_bytes(self) -> int:
         return self._kept_bytes
 
+    @property
+    def held_bytes(self) -> int:
+        while self._released:
+            self._held_bytes -= self._released.popleft()
+        return self._held_bytes
+
     def embed(self, pixels: Pixels, *, within: Within) -> Embedded:
         """``within`` is told how many cells the picture takes before anything is computed; what it raises goes through.
 
-        Raises ProviderFailed.
+        Raises ProviderFailed and ProviderBusy.
         """
         key = _key(pixels)
         found = self._find(key)
@@ -56,14 +72,23 @@ class Embedder:
             with self._encoding:
                 found = self._find(key)  # it may have come while we waited
                 if found is None:
-                    pieces = self._encoder.encode(pixels, within=within)
-                    found = tuple(
-                        piece if isinstance(piece, np.ndarray) else _run(piece, key, at)
-                        for at, piece in enumerate(pieces)
-                    )
+                    found = self._encode(pixels, key, within)
                     self._keep(key, found)
                     return found
         within(cells_of(found))
+        return found
+
+    def _encode(self, pixels: Pixels, key: bytes, within: Within) -> Embedded:
+        if self.held_bytes >= self._most_held_bytes:
+            raise ProviderBusy("Too many images wait here.", remedy="Try again later.")
+        pieces = self._encoder.encode(pixels, within=within)
+        found = tuple(
+            piece if isinstance(piece, np.ndarray) else _run(piece, key, at) for at, piece in enumerate(pieces)
+        )
+        for piece in found:
+            if isinstance(piece, ImageRun):
+                self._held_bytes += piece.embeddings.nbytes
+                weakref.finalize(piece, self._released.append, piece.embeddings.nbytes).atexit = False
         return found
 
     def _find(self, key: bytes) -> Embedded | None:

@@ -28,7 +28,7 @@ LONGEST_SIDE = 2048
 
 
 def read_picture(data: bytes, name: str) -> Pixels:
-    """The pixels of one file. Raises BadRequest, which calls it ``name`` ("Picture 2")."""
+    """The pixels of one file. Raises BadRequest, which calls it ``name`` ("Image 2")."""
     if len(data) > MAX_BYTES:
         raise _refused(name, "is too large", f"{len(data)} bytes, at most {MAX_BYTES} are allowed")
     try:
@@ -39,7 +39,7 @@ def read_picture(data: bytes, name: str) -> Pixels:
         raise
     except UnidentifiedImageError:
         found = f"{len(data)} bytes that are none of {', '.join(FORMATS)}" if data else "it is empty"
-        raise _refused(name, "is not a picture that this node can read", found) from None
+        raise _refused(name, "is not an image that this node can read", found) from None
     except Image.DecompressionBombError:
         raise _refused(name, "is too large", f"more than {MAX_PIXELS} pixels") from None
     # Pillow's readers raise whatever their parsing stumbles over: OSError, SyntaxError, struct.error, IndexError …

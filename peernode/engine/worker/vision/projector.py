@@ -72,12 +72,12 @@ class Projector:
         cells = int(mtmd.mtmd_input_chunk_get_n_tokens(chunk))
         failure = mtmd.mtmd_encode_chunk(self._handle, chunk)
         if failure:
-            raise ProviderFailed("A picture could not be encoded.", cause=f"mtmd_encode_chunk returned {failure}")
+            raise ProviderFailed("An image could not be encoded.", cause=f"mtmd_encode_chunk returned {failure}")
         # The next encoding overwrites what this points to.
         found = np.ctypeslib.as_array(mtmd.mtmd_get_output_embd(self._handle), (cells, self._width))
         embeddings: Floats = np.array(found, np.float32)
         if not np.isfinite(embeddings).all():
-            raise ProviderFailed("A picture could not be encoded.", cause="its embeddings are not finite")
+            raise ProviderFailed("An image could not be encoded.", cause="its embeddings are not finite")
         return EncodedRun(
             embeddings,
             int(mtmd.mtmd_input_chunk_get_n_pos(chunk)),
@@ -109,7 +109,7 @@ class Projector:
         try:
             failure = mtmd.mtmd_tokenize_from_parts(self._handle, chunks, parts, 1, False)
             if failure:
-                raise ProviderFailed("A picture could not be prepared.", cause=f"mtmd returned {failure}")
+                raise ProviderFailed("An image could not be prepared.", cause=f"mtmd returned {failure}")
             yield [mtmd.mtmd_input_chunks_get(chunks, at) for at in range(mtmd.mtmd_input_chunks_size(chunks))]
         finally:
             mtmd.mtmd_input_chunks_free(chunks)

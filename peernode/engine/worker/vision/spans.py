@@ -16,13 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from peernode.engine.worker.candidates import Floats
-from peernode.engine.worker.sequence import TokenArray
 
 # M-RoPE counts from a picture's own position in its sections t, y and x, not in z.
 _MOVES = np.array([[1], [1], [1], [0]], np.int32)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
 class ImageRun:
     """Embeddings that belong together, float32 (cells, width), wherever in a prompt they will stand.
 
@@ -32,7 +31,7 @@ class ImageRun:
     """
 
     embeddings: Floats
-    ids: TokenArray
+    ids: NDArray[np.int32]
     n_pos: int
     causal: bool = True
     grid: NDArray[np.int32] | None = None
@@ -118,7 +117,7 @@ class Layout:
 TEXT_ONLY = Layout()
 
 
-def placeholder_ids(key: bytes, cells: int) -> TokenArray:
+def placeholder_ids(key: bytes, cells: int) -> NDArray[np.int32]:
     """Negative ids that stand for a picture's cells, drawn from its hash."""
     drawn = np.frombuffer(hashlib.shake_256(key).digest(4 * cells), np.uint32) >> 1
     return -1 - drawn.astype(np.int32)

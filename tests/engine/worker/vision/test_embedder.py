@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from peernode.chat.errors import BadRequest
+from peernode.chat.errors import BadRequest, ProviderBusy
 from peernode.engine.worker.vision.embedder import Embedder, cells_of
 from peernode.engine.worker.vision.projector import EncodedRun
 from peernode.engine.worker.vision.spans import ImageRun
@@ -131,3 +132,15 @@ def test_a_cached_picture_does_not_wait_for_an_encoding():
         assert not slow.done()
         encoder.gate.set()
         slow.result(10)
+
+
+def test_what_is_held_by_sequences_is_bounded_until_they_let_go():
+    embedder = Embedder(CountingEncoder(), cache_bytes=0, held_bytes=2 * SIZE)
+    held = [embedder.embed(plain(value), within=allow) for value in (1, 2)]
+    assert embedder.held_bytes == 2 * SIZE
+    with pytest.raises(ProviderBusy):
+        embedder.embed(plain(3), within=allow)
+    held.pop()
+    gc.collect()
+    assert embedder.held_bytes == SIZE
+    embedder.embed(plain(3), within=allow)

@@ -13,7 +13,6 @@ from llama_cpp import mtmd_cpp as mtmd
 
 from peernode.chat.errors import BadRequest
 from peernode.engine.errors import ModelLoadFailed
-from peernode.engine.worker.context import DecodeContext
 from peernode.engine.worker.native_log import NativeLog
 from peernode.engine.worker.vision.embedder import Embedder
 from peernode.engine.worker.vision.embedding_batch import decode_embeddings
@@ -111,27 +110,38 @@ def test_our_decode_gives_the_logits_of_llama_cpp_s_own(seeing, pieces_of):
     embedded = seeing.embedder.embed(pixels, within=lambda _cells: None)
     feed, layout = assemble([before, after], [embedded])
     handle = seeing.context()
-    context = DecodeContext(handle, vocabulary=seeing.vocabulary.size, slots=1, batch_tokens=512)
     at = 0
     while at < len(feed):
         span = layout.at(at)
         if span is None:
             end = min(layout.next_start(at) or len(feed), len(feed))
-            context.begin()
-            context.add(feed[at:end], layout.position(at), 0, wants_logits=end == len(feed))
-            assert context.decode() == 0
+            decode_text(handle, feed[at:end], layout.position(at))
             at = end
         else:
             size = span.run.cells if not span.run.causal else min(span.end - at, -(-span.run.cells // pieces_of))
-            causal = span.run.causal
             embeddings, positions = span.embeddings(at, size), span.positions(at, size)
-            assert decode_embeddings(handle, embeddings, positions, 0, causal=causal) == 0
+            assert decode_embeddings(handle, embeddings, positions, 0, causal=span.run.causal) == 0
             at += size
-    ours = context.logits(0).copy()
+    ours = last_logits(seeing, handle)
     theirs = reference_logits(seeing, pixels)
     assert np.abs(ours - theirs).max() < 1e-4
     assert np.abs(ours - reference_logits(seeing, plain(RED, 40, 72))).max() > 0.1
     llama_cpp.llama_free(handle)
+
+
+def decode_text(handle, tokens: np.ndarray, position: int) -> None:
+    batch = llama_cpp.llama_batch_init(len(tokens), 0, 1)
+    batch.n_tokens = len(tokens)
+    for at, token in enumerate(tokens):
+        batch.token[at], batch.pos[at], batch.n_seq_id[at], batch.seq_id[at][0] = int(token), position + at, 1, 0
+        batch.logits[at] = at == len(tokens) - 1
+    assert llama_cpp.llama_decode(handle, batch) == 0
+    llama_cpp.llama_batch_free(batch)
+
+
+def last_logits(seeing: Seeing, handle) -> np.ndarray:
+    pointer = llama_cpp.llama_get_logits_ith(handle, -1)
+    return np.ctypeslib.as_array(pointer, (seeing.vocabulary.size,)).copy()
 
 
 def reference_logits(seeing: Seeing, pixels: np.ndarray) -> np.ndarray:
@@ -147,8 +157,7 @@ def reference_logits(seeing: Seeing, pixels: np.ndarray) -> np.ndarray:
     assert mtmd.mtmd_tokenize(native, chunks, ctypes.byref(text), (ctypes.c_void_p * 1)(bitmap), 1) == 0
     past = llama_cpp.llama_pos()
     assert mtmd.mtmd_helper_eval_chunks(native, handle, chunks, 0, 0, 512, True, ctypes.byref(past)) == 0
-    pointer = llama_cpp.llama_get_logits_ith(handle, -1)
-    logits = np.ctypeslib.as_array(pointer, (seeing.vocabulary.size,)).copy()
+    logits = last_logits(seeing, handle)
     mtmd.mtmd_input_chunks_free(chunks)
     mtmd.mtmd_bitmap_free(bitmap)
     llama_cpp.llama_free(handle)
