@@ -131,7 +131,8 @@ def measure(options, console: Console, scratch: Path) -> Samples:
 
 def ours_settings(options) -> dict[str, object]:
     wanted = {"itl_target_ms": options.target_ms, "speculation": "off"}
-    return {name: value for name, value in wanted.items() if name in EngineConfig.model_fields}
+    known = {name: value for name, value in wanted.items() if name in EngineConfig.model_fields}
+    return {**known, **dict(options.set)}
 
 
 def show(console: Console, samples: Samples, options) -> None:

@@ -33,7 +33,7 @@ def measure(options, console: Console, scratch: Path) -> Samples:
     shape = Shape(model, options.threads, scratch, options.slots, options.kv_tokens, options.context)
     with ExitStack() as stack:
         urls = {
-            OURS: stack.enter_context(peernode_server(shape)),
+            OURS: stack.enter_context(peernode_server(shape, dict(options.set))),
             LLAMA_SERVER: stack.enter_context(llama_server(shape)),
         }
         for url in urls.values():

@@ -30,7 +30,7 @@ IDENTICAL, TOKENS = "identical", "tokens"
 
 async def measure(options, console: Console) -> Samples:
     samples = Samples()
-    settings = {"threads": options.threads, "slots": options.slots, "context": options.context}
+    settings = {"threads": options.threads, "slots": options.slots, "context": options.context, **dict(options.set)}
     cases = {EDIT: (edit_prompt, 0.0), FREE: (story_prompt, 0.0), FREE_WARM: (story_prompt, 0.8)}
     progress = Progress(console, options.rounds * len(cases) * 2)
     async with AsyncExitStack() as stack:

@@ -7,6 +7,10 @@ import subprocess
 from pathlib import Path
 
 from llama_build import BATCHED_BENCH, llama_tool, tool_environment
+from load import LoadFailed
+
+# After a very short run its log thread sometimes dies before it has written the result.
+_TRIES = 5
 
 
 def batched_bench(
@@ -17,10 +21,11 @@ def batched_bench(
     command += ["--ubatch-size", 512, "--threads", threads, "--threads-batch", threads, "--flash-attn", "on"]
     command += ["--cache-type-k", kv[0], "--cache-type-v", kv[1], "--kv-unified", "--output-format", "jsonl"]
     command += ["-npp", prompt_tokens, "-ntg", tokens, "-npl", sequences]
-    run = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, env=tool_environment(), check=False
-    )
-    results = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
-    if run.returncode or len(results) != 1:
-        raise SystemExit(f"{run.stdout[-2000:]}{run.stderr[-2000:]}\nerror: llama-batched-bench: {run.returncode}")
-    return results[0]["speed_pp"], results[0]["speed_tg"]
+    for _ in range(_TRIES):
+        run = subprocess.run(
+            [str(part) for part in command], capture_output=True, text=True, env=tool_environment(), check=False
+        )
+        results = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
+        if run.returncode == 0 and results:
+            return results[0]["speed_pp"], results[0]["speed_tg"]
+    raise LoadFailed(f"llama-batched-bench ended with {run.returncode} and no result: {run.stderr[-1000:]}")

@@ -36,8 +36,27 @@ def bench_parser(description: str | None, *, rounds: int = 5) -> argparse.Argume
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=rounds, help="alternating rounds; the table shows medians")
     parser.add_argument("--json", type=Path, help="write settings and every sample to this file, too")
+    parser.add_argument(
+        "--set",
+        type=read_setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an engine setting of peernode, such as kv_type=f16",
+    )
     parser.add_argument("--quick", action="store_true", help="one small round, to see that everything runs")
     return parser
+
+
+def read_setting(text: str) -> tuple[str, Any]:
+    """NAME=VALUE, where the value is JSON or, if it is none, text."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError("a setting is NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 @contextmanager
@@ -49,6 +68,11 @@ def orderly() -> Iterator[Console]:
         yield Console(width=max(140, Console().width))
     except (LoadFailed, NodeFailed, PeernodeError) as err:
         raise SystemExit(f"error: {err}") from None
+    except BaseExceptionGroup as group:
+        # What ran beside the failure was only cancelled; the failure is what people need to see.
+        if known := group.subgroup((LoadFailed, PeernodeError)):
+            raise SystemExit(f"error: {_first(known)}") from None
+        raise
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 
@@ -95,6 +119,13 @@ class Progress:
         self._done += 1
         left_s = (time.monotonic() - self._began) / self._done * (self._total - self._done)
         self._console.print(f"[{self._done}/{self._total}] {text}   (about {left_s / 60:.1f} min left)")
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def make_table(title: str, *columns: str) -> Table:
