@@ -40,7 +40,7 @@ def test_images_are_seen_in_order():
 
 def test_the_image_at_fault_is_named():
     with pytest.raises(BadRequest, match=r"^Image 2 is damaged") as caught:
-        Sight(AreaEncoder()).see([png(2, 3), png(4, 4)[:-20]], room=100)
+        Sight(AreaEncoder()).see([png(2, 3), png(4, 4)[:45]], room=100)
     assert caught.value.param == "messages"
 
 
