@@ -47,6 +47,10 @@ def _model(model: Mapping[str, Any]) -> str:
         said.append(f"{model['progress']:.0%}")
     if model.get("eta_s") is not None:
         said.append(f"about {model['eta_s']:.0f} s left")
+    if model.get("waiting"):
+        said.append(f"{model['waiting']} waiting")
+    if model["state"] == "unloaded":
+        said.append("loaded with the next job")
     if model.get("error"):
         said.append(str(model["error"]))
     if model["state"] == "ready":

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from peernode.engine.digest_cache import DigestCache
     from peernode.engine.errors import EngineStopped, ModelLoadFailed
     from peernode.engine.facts import EngineLoad, ModelFacts
+    from peernode.engine.lora import LoraAdapter
+    from peernode.engine.memory_budget import MemoryBudget
     from peernode.engine.runner import Engine
     from peernode.engine.settings import EngineSettings
     from peernode.engine.stream import EngineStream
@@ -26,6 +28,8 @@ _HOMES = {
     "EngineState": "availability",
     "EngineStopped": "errors",
     "EngineStream": "stream",
+    "LoraAdapter": "lora",
+    "MemoryBudget": "memory_budget",
     "ModelFacts": "facts",
     "ModelLoadFailed": "errors",
 }
@@ -38,6 +42,8 @@ __all__ = [
     "EngineState",
     "EngineStopped",
     "EngineStream",
+    "LoraAdapter",
+    "MemoryBudget",
     "ModelFacts",
     "ModelLoadFailed",
 ]

@@ -8,7 +8,7 @@ import trio
 
 from peernode.engine.errors import EngineStopped, ModelLoadFailed
 
-EngineState: TypeAlias = Literal["loading", "ready", "restarting", "failed", "stopped"]
+EngineState: TypeAlias = Literal["unloaded", "loading", "ready", "restarting", "failed", "stopped"]
 
 
 class Availability:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
+
+from peernode.engine.gguf_model import ModelHeader
+from peernode.engine.protocol import Ready
+from peernode.engine.quantization import quantization_name
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """``digest`` is the SHA-256 of the GGUF, ``context_length`` what one sequence may use here."""
+    """``digest`` is the SHA-256 of the GGUF (with adapters, that of ``lora``), ``context_length`` what one sequence may
+    use here. ``template_digest`` and ``sampler_version`` are empty until the model was loaded once.
+    """
 
     id: str
     path: Path
@@ -20,6 +27,40 @@ class ModelFacts:
     template_digest: bytes
     sampler_version: str
     size_bytes: int
+
+    @classmethod
+    def foreseen(
+        cls, model_id: str, path: Path, header: ModelHeader, *, digest: bytes, size: int, context: int
+    ) -> Self:
+        """What the header alone says, before the model is loaded."""
+        return cls(
+            id=model_id,
+            path=path,
+            digest=digest,
+            architecture=header.architecture,
+            parameters=header.parameters,
+            quantization=quantization_name(header.file_type),
+            context_length=min(context, header.context_length),
+            template_digest=b"",
+            sampler_version="",
+            size_bytes=size,
+        )
+
+    @classmethod
+    def found(cls, model_id: str, path: Path, ready: Ready, *, digest: bytes, size: int) -> Self:
+        """What the worker that loaded the model says."""
+        return cls(
+            id=model_id,
+            path=path,
+            digest=digest,
+            architecture=ready.architecture,
+            parameters=ready.parameters,
+            quantization=ready.quantization,
+            context_length=ready.context_length,
+            template_digest=ready.template_digest,
+            sampler_version=ready.sampler_version,
+            size_bytes=size,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,12 +42,16 @@ class Array:
 
 @dataclass(slots=True)
 class GgufHeader:
-    """What the header says. ``tensor_bytes`` and ``parameters`` are sums over all tensors of this file."""
+    """What the header says. ``kinds`` are the tensors' types by name.
+
+    ``tensor_bytes`` and ``parameters`` are sums over all tensors of this file.
+    """
 
     version: int
     size_bytes: int
     values: dict[str, Scalar | Text | Array] = field(default_factory=dict)
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    kinds: dict[str, int] = field(default_factory=dict)
     tensor_bytes: int = 0
     parameters: int = 0
 
@@ -188,7 +192,7 @@ def _read_tensors(data: GgufBytes, count: int, header: GgufHeader) -> None:
         name = _name(data, limits.MAX_TENSOR_NAME, f"tensor {number}")
         if name in header.shapes:
             raise damaged(f"the tensor {name!r} appears twice")
-        shape, size = _read_shape(data, name)
+        shape, kind, size = _read_shape(data, name)
         offset = data.integer("<Q", f"the tensor {name!r}")
         # The writers put tensors back to back; anything else is an overlap or a gap, and llama.cpp takes neither.
         if offset != ends:
@@ -199,6 +203,7 @@ def _read_tensors(data: GgufBytes, count: int, header: GgufHeader) -> None:
             raise damaged(f"the tensor {name!r} has {size} bytes, more than the file")
         ends = _padded(last_end, alignment)
         header.shapes[name] = shape
+        header.kinds[name] = kind
         header.tensor_bytes += size
         header.parameters += math.prod(shape)
     begin = _padded(data.position, alignment)
@@ -206,8 +211,8 @@ def _read_tensors(data: GgufBytes, count: int, header: GgufHeader) -> None:
         raise damaged(f"its tensors end at byte {begin + last_end}, but the file ends at {data.size}")
 
 
-def _read_shape(data: GgufBytes, name: str) -> tuple[tuple[int, ...], int]:
-    """The dimensions of a tensor and its size in bytes."""
+def _read_shape(data: GgufBytes, name: str) -> tuple[tuple[int, ...], int, int]:
+    """The dimensions of a tensor, its type, and its size in bytes."""
     dimensions = data.integer("<I", f"the tensor {name!r}")
     if not 0 < dimensions <= limits.MAX_DIMENSIONS:
         raise damaged(f"the tensor {name!r} has {dimensions} dimensions, between 1 and 4 are allowed")
@@ -223,7 +228,7 @@ def _read_shape(data: GgufBytes, name: str) -> tuple[tuple[int, ...], int]:
         raise damaged(f"the tensor {name!r} claims {elements} elements")
     if shape[0] % block:
         raise damaged(f"a row of the tensor {name!r} has {shape[0]} elements, no multiple of {block}")
-    return shape, elements // block * block_bytes
+    return shape, kind, elements // block * block_bytes
 
 
 def _padded(position: int, alignment: int) -> int:

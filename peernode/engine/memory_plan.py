@@ -74,8 +74,13 @@ def wanted_bytes(
     header: ModelHeader, *, context: int, slots: int, kv_tokens: int | None, kv_type: str = "auto", beside: int = 0
 ) -> int:
     """What the model takes when it gets all the context that was asked for."""
-    _, cells = _wanted(header, context, slots, kv_tokens)
-    return header.tensor_bytes + beside + _BESIDE + cells * kept_bytes(header.kv_bytes, kv_type)
+    wanted, cells = _wanted(header, context, slots, kv_tokens)
+    return planned_bytes(header, MemoryPlan(cells, wanted), kv_type=kv_type, beside=beside)
+
+
+def planned_bytes(header: ModelHeader, plan: MemoryPlan, *, kv_type: str = "auto", beside: int = 0) -> int:
+    """What the model takes when it runs as planned."""
+    return header.tensor_bytes + beside + _BESIDE + plan.kv_tokens * kept_bytes(header.kv_bytes, kv_type)
 
 
 def _wanted(header: ModelHeader, context: int, slots: int, kv_tokens: int | None) -> tuple[int, int]:

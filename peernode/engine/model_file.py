@@ -6,90 +6,100 @@ Owns the order of things: headers first, for nothing else may look at a file who
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import trio
 
-from peernode.engine.digest_cache import DigestCache, FileStamp
+from peernode.engine.digest_cache import DigestCache
 from peernode.engine.errors import ModelLoadFailed
 from peernode.engine.gguf_model import ModelHeader
-from peernode.engine.model_parts import InspectedModel, inspect_model
+from peernode.engine.hashed_files import HashedFiles
+from peernode.engine.lora import LoraAdapter, adapted_digest, inspect_adapter
+from peernode.engine.model_parts import inspect_model
 
-_CHUNK = 4 << 20
-_TOLD_EVERY = 64 << 20
+
+@dataclass(frozen=True, slots=True)
+class _Inspected:
+    header: ModelHeader
+    files: tuple[HashedFiles, ...]  # the model's, then one for each adapter
+    adapter_bytes: int
 
 
 class ModelFile:
-    """``inspect`` first. The digest of a split model is over all its parts in order, as if they were one file."""
+    """``inspect`` first. The digest of a split model is over all its parts in order, as if they were one file; that of
+    an adapted one is ``lora.adapted_digest``.
+    """
 
-    def __init__(self, path: Path, cache: DigestCache | None = None) -> None:
+    def __init__(self, path: Path, cache: DigestCache | None = None, *, adapters: Sequence[LoraAdapter] = ()) -> None:
         self.path = path
+        self.adapters = tuple(adapters)
         self._cache = cache
-        self._parts: tuple[Path, ...] = (path,)
-        self._stamps: list[FileStamp] = []
-        self._known: tuple[list[FileStamp], bytes] | None = None
+        self._inspected: _Inspected | None = None
+
+    @property
+    def adapter_bytes(self) -> int:
+        """What the adapters' tensors take; 0 before ``inspect``."""
+        return self._inspected.adapter_bytes if self._inspected else 0
 
     async def inspect(self) -> ModelHeader:
         """Validate all headers. Raises ModelLoadFailed."""
-        self._stamps, inspected = await trio.to_thread.run_sync(self._inspect)
-        self._parts = inspected.paths
-        return inspected.header
+        self._inspected = await trio.to_thread.run_sync(self._inspect)
+        return self._inspected.header
 
     async def digest(self, on_progress: Callable[[float], None] = lambda _: None) -> tuple[bytes, int]:
-        """SHA-256 and size in bytes. ``on_progress`` gets fractions, from 0 to 1, if there is anything to hash.
+        """SHA-256 and size in bytes, adapters included. ``on_progress`` gets fractions, from 0 to 1.
 
         Raises ModelLoadFailed when a file cannot be read or is not what was inspected.
         """
+        if self._inspected is None:
+            raise RuntimeError("a model's headers are validated before it is hashed")
         try:
-            return await trio.to_thread.run_sync(self._digest, on_progress)
+            return await trio.to_thread.run_sync(self._digest, self._inspected.files, on_progress)
         except OSError as err:
-            raise ModelLoadFailed(
-                "The model file cannot be read.",
-                cause=err.strerror or type(err).__name__,
-                remedy="Check the path and its permissions.",
-            ) from err
+            raise _unreadable(err) from err
 
-    def _inspect(self) -> tuple[list[FileStamp], InspectedModel]:
-        inspected = inspect_model(self.path)
+    def _inspect(self) -> _Inspected:
+        found = inspect_model(self.path)
+        adapter_bytes = sum(
+            inspect_adapter(adapter.path, found.header.architecture, found.shapes) for adapter in self.adapters
+        )
+        sets = [(self.path, found.paths), *((adapter.path, (adapter.path,)) for adapter in self.adapters)]
         try:
-            return [FileStamp.of(part) for part in inspected.paths], inspected
+            files = self._inspected.files if self._inspected else ()
+            now = tuple(HashedFiles(name, parts, self._cache) for name, parts in sets)
         except OSError as err:
-            raise _changed() from err
+            raise _unreadable(err) from err
+        # What is known of files that have not changed stays known.
+        kept = tuple(old if old == new else new for old, new in zip(files, now, strict=True)) if files else now
+        return _Inspected(found.header, kept, adapter_bytes)
 
-    def _digest(self, on_progress: Callable[[float], None]) -> tuple[bytes, int]:
-        stamps = [FileStamp.of(part) for part in self._parts]
-        if stamps != self._stamps:
-            raise _changed()
-        size = sum(stamp.size_bytes for stamp in stamps)
-        if self._known is not None and self._known[0] == stamps:
-            return self._known[1], size
-        digest = self._cache.find(self.path, stamps) if self._cache else None
-        if digest is None:
-            digest = self._hash(size, on_progress)
-            if [FileStamp.of(part) for part in self._parts] != stamps:
-                raise _changed()
-            if self._cache:
-                self._cache.keep(self.path, stamps, digest)
-        self._known = (stamps, digest)
-        return digest, size
-
-    def _hash(self, size: int, on_progress: Callable[[float], None]) -> bytes:
-        hashed, done, told = hashlib.sha256(), 0, 0
-        trio.from_thread.run_sync(on_progress, 0.0)
-        for part in self._parts:
-            with part.open("rb", buffering=0) as file:
-                while chunk := file.read(_CHUNK):
-                    trio.from_thread.check_cancelled()
-                    hashed.update(chunk)
-                    done += len(chunk)
-                    if done - told >= _TOLD_EVERY:
-                        told = done
-                        trio.from_thread.run_sync(on_progress, min(done / size, 1.0))
-        trio.from_thread.run_sync(on_progress, 1.0)
-        return hashed.digest()
+    def _digest(self, files: tuple[HashedFiles, ...], on_progress: Callable[[float], None]) -> tuple[bytes, int]:
+        total = sum(each.size_bytes for each in files)
+        done, digests = 0, []
+        for each in files:
+            digests.append(each.digest(_Share(on_progress, done, total)))
+            done += each.size_bytes
+        scales = [adapter.scale for adapter in self.adapters]
+        return adapted_digest(digests[0], zip(digests[1:], scales, strict=True)), total
 
 
-def _changed() -> ModelLoadFailed:
-    return ModelLoadFailed("The model file changed while it was read.", remedy="Load it again.")
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """Makes a fraction of the whole of one file's bytes; called in a thread."""
+
+    on_progress: Callable[[float], None]
+    before: int
+    total: int
+
+    def __call__(self, done: int) -> None:
+        trio.from_thread.run_sync(self.on_progress, min((self.before + done) / self.total, 1.0))
+
+
+def _unreadable(err: OSError) -> ModelLoadFailed:
+    return ModelLoadFailed(
+        "The model file cannot be read.",
+        cause=err.strerror or type(err).__name__,
+        remedy="Check the path and its permissions.",
+    )

@@ -20,10 +20,14 @@ _MAX_PARTS = 512
 
 @dataclass(frozen=True, slots=True)
 class InspectedModel:
-    """A model whose headers are sound. ``paths`` are in the order of the parts, the first is what llama.cpp opens."""
+    """A model whose headers are sound. ``paths`` are in the order of the parts, the first is what llama.cpp opens.
+
+    ``shapes`` are all tensors' dimensions by name, as the files have them: the length of a row first.
+    """
 
     header: ModelHeader
     paths: tuple[Path, ...]
+    shapes: dict[str, tuple[int, ...]]
 
 
 def inspect_model(path: Path) -> InspectedModel:
@@ -33,7 +37,7 @@ def inspect_model(path: Path) -> InspectedModel:
     claimed = first.values.get("split.count", 0)
     # A file that says it is whole may be called anything; llama.cpp goes by the key, not by the name.
     if claimed in (0, 1):
-        return InspectedModel(model_header([first]), (path,))
+        return InspectedModel(model_header([first]), (path,), first.shapes)
     if claimed != len(paths):
         raise damaged(f"it says it has {claimed} parts, but its name says {len(paths)}")
     parts = [first, *(_read_part(part) for part in paths[1:])]
@@ -41,7 +45,8 @@ def inspect_model(path: Path) -> InspectedModel:
         if (part.values.get("split.no"), part.values.get("split.count")) != (number, len(parts)):
             raise damaged(f"{paths[number].name} does not say that it is part {number + 1} of {len(parts)}")
     _check_together(parts)
-    return InspectedModel(model_header(parts), paths)
+    shapes = {name: shape for part in parts for name, shape in part.shapes.items()}
+    return InspectedModel(model_header(parts), paths, shapes)
 
 
 def part_paths(path: Path) -> tuple[Path, ...]:

@@ -1,7 +1,7 @@
 """One model behind the ``JobRunner`` interface: a supervised worker process and the jobs in it.
 
-Owns the worker's life (start, readiness, restart with backoff, certain end) and the routing of its reports to
-streams. Leaves batching and sampling to the worker, prices and deadlines to the market.
+Owns the worker's life: when it starts (at once, or with the first job), readiness, restart with backoff, unloading,
+certain end. Leaves batching and sampling to the worker, prices and deadlines to the market.
 """
 
 from __future__ import annotations
@@ -10,28 +10,31 @@ import math
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 import trio
 
-from peernode.chat.errors import BadRequest, JobError, ProviderBusy, ProviderFailed
+from peernode.chat.errors import JobError, ProviderBusy, ProviderFailed
 from peernode.chat.job import ChatJob
 from peernode.engine.availability import Availability, EngineState
 from peernode.engine.backoff import Backoff
 from peernode.engine.digest_cache import DigestCache
-from peernode.engine.errors import ModelLoadFailed
+from peernode.engine.errors import ModelLoadFailed, NotEnoughMemory
 from peernode.engine.facts import EngineLoad, ModelFacts
+from peernode.engine.gauge import LoadGauge
+from peernode.engine.gguf_model import ModelHeader
 from peernode.engine.load_progress import LoadProgress
+from peernode.engine.memory_budget import MemoryBudget, Room
+from peernode.engine.memory_plan import wanted_bytes
 from peernode.engine.model_file import ModelFile
-from peernode.engine.process import WorkerProcess, started_worker
-from peernode.engine.protocol import Accepted, Cancel, LoadFailed, Progress, Ready, Refused, Report, Step
+from peernode.engine.protocol import Ready
+from peernode.engine.session import WorkerSession
 from peernode.engine.settings import EngineSettings
 from peernode.engine.stream import EngineStream
 from peernode.engine.stream_table import StreamTable
-from peernode.engine.submission import submission
+from peernode.engine.waiting import WaitingJobs
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the installed stubs are older than trio.TaskStatus
@@ -40,14 +43,13 @@ log = structlog.get_logger(__name__)
 
 # A file that kills the worker while it loads will most likely do so again.
 _LOAD_DEATHS = 3
-_LOAD_SILENCE_S = 300.0
-_STEP_SILENCE_S = 120.0
 
 
 class Engine:
-    """Implements ``JobRunner``. ``run`` must run for ``open`` to have somebody to ask.
+    """Implements ``JobRunner`` and ``memory_budget.Tenant``. ``run`` must run for ``open`` to have somebody to ask.
 
-    ``state`` goes loading → ready ⇄ restarting, or to failed (then ``failure`` says why), and last to stopped.
+    ``state`` goes loading → ready ⇄ restarting, or to failed (then ``failure`` says why), and last to stopped. A lazy
+    engine is unloaded whenever nobody needs it, and takes jobs all the same.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Engine:
         path: Path,
         settings: EngineSettings | None = None,
         *,
+        budget: MemoryBudget | None = None,
         digests: DigestCache | None = None,
         clock: Callable[[], float] = trio.current_time,
         rng: random.Random | None = None,
@@ -63,21 +66,24 @@ class Engine:
         self.model_id = model_id
         self.settings = settings or EngineSettings()
         self.facts: ModelFacts | None = None
-        self.worker_pid: int | None = None
+        self.last_used = -math.inf
+        self._budget = budget or MemoryBudget()
         self._availability = Availability()
-        self._file = ModelFile(path, digests)
+        self._file = ModelFile(path, digests, adapters=self.settings.lora)
         self._progress = LoadProgress(clock)
         self._clock = clock
         self._backoff = Backoff(rng or random.Random())
-        self._worker: WorkerProcess | None = None
-        self._ready: Ready | None = None
+        self._session: WorkerSession | None = None
         self._ready_at: float | None = None
-        self._streams = StreamTable()
-        self._load = self._idle_load(kv_tokens=0)
+        self._was_ready = False
+        self._unloading = False
+        self._streams = StreamTable(self._note_use)
+        self._waiting = WaitingJobs(self.settings.slots + self.settings.queue_limit, self._budget.wake)
+        self._gauge = LoadGauge(self.settings.slots)
 
     def load(self) -> EngineLoad:
         """The latest snapshot."""
-        return self._load
+        return self._gauge.load
 
     @property
     def state(self) -> EngineState:
@@ -93,6 +99,10 @@ class Engine:
         return self._availability.version
 
     @property
+    def worker_pid(self) -> int | None:
+        return self._session.pid if self._session else None
+
+    @property
     def load_progress(self) -> float | None:
         """The fraction done while the model loads, else None."""
         return self._progress.fraction
@@ -101,6 +111,30 @@ class Engine:
     def load_eta_s(self) -> float | None:
         """Seconds until the model is loaded, once there is a pace to tell it from."""
         return self._progress.eta_s
+
+    @property
+    def takes_jobs(self) -> bool:
+        """Whether a job that is opened now runs, perhaps after a load."""
+        if self.facts is None:
+            return False
+        return self.state == "ready" or (self.settings.lazy and self.state in {"unloaded", "loading", "restarting"})
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait for the model to be loaded."""
+        return len(self._waiting)
+
+    @property
+    def evictable(self) -> bool:
+        return self.settings.lazy and self.state == "ready"
+
+    @property
+    def idle(self) -> bool:
+        return not self._streams and not self._waiting
+
+    @property
+    def wanted(self) -> bool:
+        return not self.settings.lazy or len(self._waiting) > 0
 
     async def wait_change(self, since: int) -> int:
         """Wait until ``version`` is not ``since``; returns it."""
@@ -114,185 +148,227 @@ class Engine:
     async def open(self, job: ChatJob) -> AsyncIterator[EngineStream]:
         """Run a job; leaving the context cancels it. Everything that goes wrong is a ``Failed`` event."""
         number = self._streams.new_number()
-        stream = EngineStream(self.model_id, lambda: self._send_cancel(number))
-        refusal = self._submit(number, job)
-        if refusal is None:
-            self._streams.add(number, stream)
-        else:
-            stream.fail(refusal)
+        stream = EngineStream(self.model_id, lambda: self._cancel(number, stream))
+        self._place(number, job, stream)
         try:
             yield stream
         finally:
             stream.cancel()
             self._streams.remove(number)
 
+    def unload(self) -> None:
+        """End the worker; jobs that come from now on wait for the next one."""
+        if self._session is not None:
+            self._unloading = True
+            self._availability.enter("unloaded")
+            self._session.dismiss()
+
     async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Keep a worker alive until cancelled, or until the model turns out not to be loadable."""
         task_status.started()
-        deaths_in_load = 0
         try:
-            while True:
-                self._ready_at = None
-                await self._run_worker()
-                if self.failure is not None:
-                    return
-                deaths_in_load = deaths_in_load + 1 if self._ready_at is None else 0
-                if self.facts is None and deaths_in_load >= _LOAD_DEATHS:
-                    self._give_up(_dies_in_load(deaths_in_load))
-                    return
-                await self._pause()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._waiting.expire)
+                await self._live()
+                nursery.cancel_scope.cancel()
         finally:
             if self.failure is None:
                 self._availability.enter("stopped")
+            self._waiting.fail_all(ProviderBusy("The model is not available here.", cause=self.state))
+
+    async def _live(self) -> None:
+        """Worker after worker; returns when there is no use in another."""
+        if self.settings.lazy:
+            await self._introduce()
+        deaths_in_load = 0
+        while self.failure is None:
+            if self.settings.lazy:
+                self._availability.enter("unloaded")
+                await self._waiting.wait_any()
+                self._availability.enter("loading")
+            self._ready_at, self._unloading = None, False
+            refusal = await self._run_worker()
+            if isinstance(refusal, NotEnoughMemory) and await self._make_do(refusal):
+                continue
+            if refusal is not None:
+                self._give_up(refusal)
+            elif not self._unloading and (self._ready_at is not None or self.wanted):
+                deaths_in_load = deaths_in_load + 1 if self._ready_at is None else 0
+                if deaths_in_load >= _LOAD_DEATHS:
+                    self._despair(deaths_in_load)
+                if self.failure is None:
+                    await self._pause()
+
+    async def _introduce(self) -> None:
+        """Learn what can be known of a model without loading it, so that it can be offered."""
+        try:
+            header = await self._file.inspect()
+            digest, size = await self._file.digest(lambda fraction: self._progress.report("hash", fraction))
+        except ModelLoadFailed as err:
+            self._give_up(err)
+            return
+        self._progress.reset()
+        context = self.settings.context
+        self.facts = ModelFacts.foreseen(
+            self.model_id, self._file.path, header, digest=digest, size=size, context=context
+        )
+
+    async def _run_worker(self) -> ModelLoadFailed | None:
+        """One worker from its start to its certain end; its jobs end with it. Returns why it refused the model."""
+        cause = "it was stopped"
+        try:
+            header = await self._file.inspect()
+            async with self._budget.room_for(self, self._need(header)) as room:
+                if room is None:
+                    return None
+                cause = await self._serve(room)
+                return self._session.refusal if self._session else None
+        except ModelLoadFailed as err:
+            return err
+        except OSError as err:
+            cause = err.strerror or type(err).__name__
+            log.error("worker_not_started", model=self.model_id, error=cause)
+            return None
+        finally:
+            self._session = None
+            self._progress.reset()
+            if self.state == "ready":
+                self._availability.enter("restarting")
+            self._gauge.rest(kv_tokens=self._gauge.load.kv_tokens)
+            self._streams.end_all(lambda stream: stream.crash(cause))
+            self._availability.wake()
+
+    async def _serve(self, room: Room) -> str:
+        self._progress.begin("load")
+        self._session = session = WorkerSession(
+            self.model_id,
+            streams=self._streams,
+            gauge=self._gauge,
+            progress=self._progress,
+            on_news=self._availability.wake,
+        )
+        order = self.settings.load_order(self._file.path, memory=room.available)
+        return await session.run(order, lambda: self._accompany(session, room))
+
+    async def _accompany(self, session: WorkerSession, room: Room) -> None:
+        """Hash the file while the worker loads it; the engine is ready when both are done."""
+        try:
+            await self._file.digest(lambda fraction: self._progress.report("hash", fraction))
+            ready = await session.wait_loaded()
+            room.settle(ready.memory_bytes, ready.mapped_bytes)
+            # Again, now that the worker has read the file, too: what it has loaded must be what was hashed.
+            digest, size = await self._file.digest()
+        except ModelLoadFailed as err:
+            session.refuse(err)
+            return
+        self.facts = ModelFacts.found(self.model_id, self._file.path, ready, digest=digest, size=size)
+        self._become_ready(ready)
+        if self.settings.lazy:
+            await self._unload_when_idle()
+
+    def _become_ready(self, ready: Ready) -> None:
+        self._progress.reset()
+        self._was_ready = True
+        self._ready_at = self.last_used = self._clock()
+        self._gauge.rest(kv_tokens=ready.kv_tokens)
+        self._availability.enter("ready")
+        for note in ready.notes:
+            log.warning("model_note", model=self.model_id, note=note)
+        assert self.facts is not None
+        log.info(
+            "model_ready",
+            model=self.model_id,
+            digest=self.facts.digest.hex(),
+            quantization=self.facts.quantization,
+            context=self.facts.context_length,
+            threads=ready.threads,
+        )
+        for number, job, stream in self._waiting.take_all():
+            self._place(number, job, stream)
+
+    async def _unload_when_idle(self) -> None:
+        limit_s = math.inf if self.settings.idle_timeout_s is None else self.settings.idle_timeout_s
+        while True:
+            await self._streams.wait_idle()
+            with trio.move_on_after(limit_s) as rest:
+                await self._streams.wait_busy()
+            if rest.cancelled_caught:
+                log.info("model_unloaded", model=self.model_id, idle_s=limit_s)
+                self.unload()
+                return
+
+    async def _make_do(self, refusal: NotEnoughMemory) -> bool:
+        """Whether there is use in trying again: others gave way, or a lazy model can wait for better times."""
+        if await self._budget.evict_and_wait(self):
+            return True
+        if not self.settings.lazy:
+            return False
+        log.warning("model_not_loaded", model=self.model_id, error=str(refusal))
+        self._waiting.fail_all(
+            ProviderBusy("There is no memory for the model now.", cause=refusal.cause, remedy="Try again later.")
+        )
+        return True
+
+    def _despair(self, deaths: int) -> None:
+        """A model that was loaded before may be again, another time; one that never was will not be."""
+        failure = _dies_in_load(deaths)
+        if not self._was_ready:
+            self._give_up(failure)
+        elif self.settings.lazy:
+            self._waiting.fail_all(ProviderFailed(failure.sentence, cause=failure.cause))
 
     async def _pause(self) -> None:
         """Wait before the next worker, longer after each that did not last."""
         uptime_s = 0.0 if self._ready_at is None else self._clock() - self._ready_at
         delay_s = self._backoff.delay_after(uptime_s)
-        self._availability.enter("restarting" if self.facts else "loading")
+        self._availability.enter("restarting" if self._was_ready else "loading")
         log.warning("worker_restarts", model=self.model_id, delay_s=round(delay_s, 2))
         await trio.sleep(delay_s)
 
-    async def _run_worker(self) -> None:
-        """One worker from its start to its certain end; its jobs end with it."""
-        cause = "it was stopped"
-        try:
-            await self._file.inspect()
-            self._progress.begin("load")
-            async with started_worker(self.model_id) as worker:
-                self._worker, self.worker_pid = worker, worker.pid
-                log.info("worker_started", model=self.model_id, worker_pid=worker.pid)
-                worker.silence.deadline = trio.current_time() + _LOAD_SILENCE_S
-                worker.send(self.settings.load_order(self._file.path))
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._establish_facts)
-                    await worker.serve(self._take)
-                    nursery.cancel_scope.cancel()
-            cause = f"its worker ended with {worker.exit_code}"
-            log.warning("worker_ended", model=self.model_id, worker_pid=worker.pid, exit_code=worker.exit_code)
-        except ModelLoadFailed as err:
-            self._give_up(err)
-        except OSError as err:
-            cause = err.strerror or type(err).__name__
-            log.error("worker_not_started", model=self.model_id, error=cause)
-        finally:
-            self._worker = self._ready = self.worker_pid = None
-            self._progress.reset()
-            if self.state == "ready":
-                self._availability.enter("restarting")
-            self._load = self._idle_load(kv_tokens=self._load.kv_tokens)
-            self._streams.end_all(lambda stream: stream.crash(cause))
+    def _place(self, number: int, job: ChatJob, stream: EngineStream) -> None:
+        """Send a job to the worker, have it wait for one, or end it."""
+        if self.state == "ready" and self._session is not None:
+            refusal = self._session.submit(number, job, share_prefixes=self.settings.share_prefixes)
+            if refusal is None:
+                self._streams.add(number, stream)
+        elif self.takes_jobs:
+            full = ProviderBusy("Too many jobs wait for this model.", remedy="Try again later.")
+            refusal = None if self._waiting.add(number, job, stream) else full
+        else:
+            refusal = self._unavailable()
+        if refusal is not None:
+            stream.fail(refusal)
 
-    async def _establish_facts(self) -> None:
-        """Hash the file while the worker loads it; the engine is ready when both are done."""
-        try:
-            await self._file.digest(lambda fraction: self._progress.report("hash", fraction))
-            while (ready := self._ready) is None:
-                await self.wait_change(self.version)
-            # Again, now that the worker has read the file, too: what it has loaded must be what was hashed.
-            digest, size_bytes = await self._file.digest()
-        except ModelLoadFailed as err:
-            self._give_up(err)
-            return
-        self._progress.reset()
-        self.facts = facts = ModelFacts(
-            id=self.model_id,
-            path=self._file.path,
-            digest=digest,
-            architecture=ready.architecture,
-            parameters=ready.parameters,
-            quantization=ready.quantization,
-            context_length=ready.context_length,
-            template_digest=ready.template_digest,
-            sampler_version=ready.sampler_version,
-            size_bytes=size_bytes,
+    def _unavailable(self) -> JobError:
+        if self.failure is not None:
+            return ProviderFailed("The model is not available here.", cause=self.failure.code)
+        return ProviderBusy("The model is not ready here.", cause=self.state, remedy="Try again shortly.")
+
+    def _cancel(self, number: int, stream: EngineStream) -> None:
+        if self._waiting.remove(number):
+            stream.fail(ProviderBusy("The job left before the model was loaded.", cause="cancelled"))
+        elif self._session is not None and number in self._streams:
+            self._session.cancel(number)
+
+    def _note_use(self) -> None:
+        self.last_used = self._clock()
+        self._budget.wake()
+
+    def _need(self, header: ModelHeader) -> int:
+        chosen = self.settings
+        return wanted_bytes(
+            header,
+            context=chosen.context,
+            slots=chosen.slots,
+            kv_tokens=chosen.kv_tokens,
+            kv_type=chosen.kv_type,
+            beside=self._file.adapter_bytes,
         )
-        self._ready_at = self._clock()
-        self._load = self._idle_load(kv_tokens=ready.kv_tokens)
-        self._availability.enter("ready")
-        for note in ready.notes:
-            log.warning("model_note", model=self.model_id, note=note)
-        log.info(
-            "model_ready",
-            model=self.model_id,
-            digest=digest.hex(),
-            quantization=facts.quantization,
-            context=facts.context_length,
-            threads=ready.threads,
-        )
-
-    def _submit(self, number: int, job: ChatJob) -> JobError | None:
-        if self._worker is None or self.state != "ready":
-            if self.state == "failed":
-                return ProviderFailed(
-                    "The model is not available here.", cause=self.failure.code if self.failure else ""
-                )
-            return ProviderBusy("The model is not ready here.", cause=self.state, remedy="Try again shortly.")
-        try:
-            self._worker.send_frame(submission(number, job))
-        except BadRequest as err:
-            return err
-        if not self._streams:
-            self._worker.silence.deadline = trio.current_time() + _STEP_SILENCE_S
-        return None
-
-    def _send_cancel(self, number: int) -> None:
-        if self._worker is not None and number in self._streams:
-            self._worker.send(Cancel(number))
-
-    def _take(self, report: Report) -> None:
-        """Act on one report of the worker; never waits."""
-        assert self._worker is not None
-        match report:
-            case Step():
-                self._take_step(report)
-            case Accepted():
-                self._streams.accepted(report)
-            case Refused():
-                self._streams.refused(report)
-            case Progress(fraction=fraction):
-                self._progress.report("load", fraction)
-                log.debug("model_loading", model=self.model_id, progress=round(fraction, 2))
-            case Ready():
-                self._ready = report
-                self._progress.report("load", 1.0)
-                self._availability.wake()
-            case LoadFailed(sentence=sentence, cause=cause, remedy=remedy):
-                self._give_up(ModelLoadFailed(sentence, cause=cause, remedy=remedy))
-        self._worker.silence.deadline = self._silence_deadline()
-
-    def _take_step(self, step: Step) -> None:
-        before = self._load
-        self._load = replace(
-            before,
-            free_slots=step.free_slots,
-            queued=step.queued,
-            kv_used=step.kv_used,
-            decode_tps=step.decode_tps,
-            prefill_tps=step.prefill_tps,
-            steps=step.number,
-            kv_cached=step.kv_cached,
-            prefilled=step.prefilled,
-            reused=step.reused,
-        )
-        self._streams.take(step)
-        if (before.free_slots, before.queued) != (step.free_slots, step.queued):
-            self._availability.wake()
-
-    def _silence_deadline(self) -> float:
-        if self._streams:
-            return trio.current_time() + _STEP_SILENCE_S
-        return math.inf if self._ready else trio.current_time() + _LOAD_SILENCE_S
 
     def _give_up(self, failure: ModelLoadFailed) -> None:
         log.error("model_load_failed", model=self.model_id, error=str(failure))
         self._availability.fail(failure)
-        if self._worker is not None:
-            self._worker.dismiss()
-
-    def _idle_load(self, *, kv_tokens: int) -> EngineLoad:
-        slots = self.settings.slots
-        return EngineLoad(slots, slots, 0, 0, kv_tokens, 0.0, 0.0, 0)
+        self._waiting.fail_all(self._unavailable())
 
 
 def _dies_in_load(attempts: int) -> ModelLoadFailed:

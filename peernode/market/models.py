@@ -9,7 +9,7 @@ from typing import Protocol
 
 from peernode.chat.events import JobEvent
 from peernode.chat.job import ChatJob
-from peernode.engine import EngineLoad, EngineState, ModelFacts
+from peernode.engine import EngineLoad, ModelFacts
 from peernode.wire.advert import ModelCard
 from peernode.wire.prices import Prices
 
@@ -28,7 +28,10 @@ class ModelEngine(Protocol):
     facts: ModelFacts | None
 
     @property
-    def state(self) -> EngineState: ...
+    def takes_jobs(self) -> bool:
+        """Whether a job that is opened now runs, perhaps after the model is loaded."""
+        ...
+
     def load(self) -> EngineLoad: ...
     def open(self, job: ChatJob) -> AbstractAsyncContextManager[EngineStream]: ...
 
@@ -42,9 +45,9 @@ class OwnModel:
 
     @property
     def card(self) -> ModelCard | None:
-        """None while the model is not ready to answer."""
+        """None while the model takes no jobs."""
         facts = self.engine.facts
-        if facts is None or self.engine.state != "ready":
+        if facts is None or not self.engine.takes_jobs:
             return None
         load = self.engine.load()
         return ModelCard(
@@ -79,4 +82,4 @@ class OwnModels:
         return next((model for model in self._models if (card := model.card) and card.digest == digest), None)
 
     def loads(self) -> tuple[EngineLoad, ...]:
-        return tuple(model.engine.load() for model in self._models if model.engine.state == "ready")
+        return tuple(model.engine.load() for model in self._models if model.engine.takes_jobs)

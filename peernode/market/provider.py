@@ -15,6 +15,7 @@ from peernode.chat.errors import BadRequest, NoProvider, ProviderBusy
 from peernode.chat.events import Finished, JobEvent, Tokens
 from peernode.chat.job import ChatJob
 from peernode.chat.request import ChatRequest
+from peernode.engine import ModelFacts
 from peernode.ledger import ReceiptStore
 from peernode.market.job_count import JobCount
 from peernode.market.metering import Meter
@@ -33,12 +34,10 @@ class Work:
     def __init__(
         self, provider: Provider, offer: Offer, request: ChatRequest, model: OwnModel, stream: EngineStream
     ) -> None:
-        facts = model.engine.facts
-        assert facts is not None  # a model without facts is not found by digest
         self._provider = provider
         self._offer = offer
         self._request = request
-        self._facts = facts
+        self._model = model
         self._stream = stream
         self._meter = Meter(accepted_ms=provider.clock_ms())
         self._finished: Finished | None = None
@@ -47,6 +46,13 @@ class Work:
     @property
     def model_id(self) -> str:
         return self._facts.id
+
+    @property
+    def _facts(self) -> ModelFacts:
+        """Complete once the model was loaded, which may have waited for this very job."""
+        facts = self._model.engine.facts
+        assert facts is not None  # a model without facts is not found by digest
+        return facts
 
     def __aiter__(self) -> Work:
         return self

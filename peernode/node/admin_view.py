@@ -104,6 +104,8 @@ def _engine(engine: Engine) -> Mapping[str, Any]:
     return {
         "id": engine.model_id,
         "state": engine.state,
+        "load": "lazy" if engine.settings.lazy else "eager",
+        "idle_timeout_s": engine.settings.idle_timeout_s if engine.settings.lazy else None,
         "progress": engine.load_progress,
         "eta_s": None if engine.load_eta_s is None else round(engine.load_eta_s, 1),
         "error": str(engine.failure) if engine.failure else None,
@@ -114,6 +116,7 @@ def _engine(engine: Engine) -> Mapping[str, Any]:
         "slots": load.slots,
         "free_slots": load.free_slots,
         "queued": load.queued,
+        "waiting": engine.waiting,
         "decode_tps": round(load.decode_tps, 1),
         "prefill_tps": round(load.prefill_tps, 1),
     }

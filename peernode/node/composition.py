@@ -197,12 +197,12 @@ class Node:
 
     def _readiness(self) -> Readiness:
         """A node is ready when some model can be asked through it; a provider, when its own models are loaded."""
-        reasons = list(self._engines.loading())
+        reasons = list(self._engines.missing())
         if self._provider.draining:
             reasons.append("the node is going away")
         elif not self._candidates.offerings():
             reasons.append("no model is on offer yet")
-        return Readiness(not reasons, tuple(reasons))
+        return Readiness(not reasons, (*reasons, *self._engines.loading()))
 
 
 class _Receipts:

@@ -17,7 +17,9 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from peernode.edge.bind import Bind, parse_bind
 from peernode.edge.errors import BadBind
-from peernode.node.model_entry import ModelEntry, read_model_entries
+from peernode.engine.kv_type import KvType
+from peernode.engine.settings import Speculation
+from peernode.node.model_entry import LoadMode, ModelEntry, read_model_entries
 from peernode.wire.prices import Prices
 
 PREFIX = "PEERNODE_"
@@ -40,20 +42,33 @@ class PriceConfig(_Section):
 
 
 class EngineConfig(_Section):
-    """How models run, unless a model says otherwise. None leaves the choice to the engine."""
+    """How models run, unless a model says otherwise. None leaves the choice to the engine.
+
+    ``memory_mib`` bounds the memory of all models together; ``idle_timeout_s`` is when a lazy model is unloaded, 0 for
+    never. The other names are those of ``EngineSettings``.
+    """
 
     slots: int = Field(default=8, ge=1, le=256)
     context: int = Field(default=4096, ge=64)
     kv_tokens: int | None = Field(default=None, ge=64)
-    batch_tokens: int = Field(default=512, ge=16)
+    kv_type: KvType = "auto"
+    batch_tokens: int | None = Field(default=None, ge=16)
+    ubatch_tokens: int | None = Field(default=None, ge=16)
     threads: int | None = Field(default=None, ge=1, le=1024)
     gpu_layers: int = Field(default=-1, ge=-1)
     queue_limit: int = Field(default=32, ge=0, le=100_000)
     default_max_tokens: int = Field(default=1024, ge=1)
+    itl_target_ms: int = Field(default=150, ge=1, le=60_000)
+    jump_ahead: bool = True
+    speculation: Speculation = "auto"
+    share_prefixes: bool = False
+    load: LoadMode = "eager"
+    idle_timeout_s: float = Field(default=600.0, ge=0, le=10**7)
+    memory_mib: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
     def _check_batch(self) -> Self:
-        if self.batch_tokens < self.slots:
+        if self.batch_tokens is not None and self.batch_tokens < self.slots:
             raise ValueError(f"batch_tokens is {self.batch_tokens}, but one step must hold all {self.slots} slots")
         return self
 

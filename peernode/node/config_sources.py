@@ -94,10 +94,17 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 
 def _beside(file: Path, entry: object) -> object:
-    """Model paths in a file are relative to that file, wherever the node is started."""
-    if isinstance(entry, dict) and isinstance(entry.get("path"), str):
-        return {**entry, "path": str(file.expanduser().absolute().parent / Path(entry["path"]).expanduser())}
-    return entry
+    """Paths in a file are relative to that file, wherever the node is started."""
+    if not isinstance(entry, dict):
+        return entry
+    placed = {key: _placed(file, value) if key in {"path", "projector"} else value for key, value in entry.items()}
+    if isinstance(entry.get("lora"), list):
+        placed["lora"] = [_beside(file, adapter) for adapter in entry["lora"]]
+    return placed
+
+
+def _placed(file: Path, path: object) -> object:
+    return str(file.expanduser().absolute().parent / Path(path).expanduser()) if isinstance(path, str) else path
 
 
 @dataclass(frozen=True)

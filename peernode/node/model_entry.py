@@ -7,17 +7,41 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from peernode.engine.kv_type import KvType
+from peernode.engine.lora import MAX_ADAPTERS, MAX_SCALE
+from peernode.engine.settings import Pooling
+
 Price = Annotated[int, Field(ge=0, le=10**15)]
+# When a model is loaded: with the node, or with its first job (and unloaded when nobody needs it).
+LoadMode: TypeAlias = Literal["eager", "lazy"]
 _PART = re.compile(r"-\d{5}-of-\d{5}$")
 _PATH_STARTS = ("/", "./", "../", "~")
 
 
+class LoraEntry(BaseModel):
+    """A LoRA adapter that changes the model when it is loaded; scale 1.0 is as it was trained."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: Path
+    scale: float = Field(default=1.0, ge=-MAX_SCALE, le=MAX_SCALE, allow_inf_nan=False)
+
+    @field_validator("path")
+    @classmethod
+    def _expand(cls, path: Path) -> Path:
+        return path.expanduser()
+
+
 class ModelEntry(BaseModel):
-    """One GGUF file. None leaves a setting to the node's ``[engine]`` and ``[prices]``."""
+    """One GGUF file. None leaves a setting to the node's ``[engine]`` and ``[prices]``.
+
+    ``lora`` are its adapters, ``projector`` the file that lets it see pictures; with ``embeddings`` a chat model makes
+    embeddings instead of answers, by the ``pooling`` that is named.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -28,16 +52,27 @@ class ModelEntry(BaseModel):
     price_completion: Price | None = None
     context: int | None = Field(default=None, ge=64)
     slots: int | None = Field(default=None, ge=1, le=256)
+    kv_tokens: int | None = Field(default=None, ge=64)
+    kv_type: KvType | None = None
+    threads: int | None = Field(default=None, ge=1, le=1024)
+    gpu_layers: int | None = Field(default=None, ge=-1)
+    load: LoadMode | None = None
+    idle_timeout_s: float | None = Field(default=None, ge=0, le=10**7)
+    share_prefixes: bool | None = None
+    lora: tuple[LoraEntry, ...] = Field(default=(), max_length=MAX_ADAPTERS)
+    projector: Path | None = None
+    embeddings: bool = False
+    pooling: Pooling | None = None
 
     @property
     def name(self) -> str:
         """What clients call the model: its id, or the file's name without its ending and its part's number."""
         return self.id or _PART.sub("", self.path.name.removesuffix(".gguf")) or self.path.name
 
-    @field_validator("path")
+    @field_validator("path", "projector")
     @classmethod
-    def _expand(cls, path: Path) -> Path:
-        return path.expanduser()
+    def _expand(cls, path: Path | None) -> Path | None:
+        return path.expanduser() if path else path
 
     @field_validator("id")
     @classmethod

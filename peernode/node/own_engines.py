@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import trio
 
-from peernode.engine import DigestCache, Engine, EngineSettings
+from peernode.engine import DigestCache, Engine, MemoryBudget
 from peernode.market.models import OwnModel
 from peernode.node.config import NodeConfig
+from peernode.node.engine_choice import engine_settings
 from peernode.node.home import Home
-from peernode.node.model_entry import ModelEntry
 
 
 class OwnEngines:
@@ -19,8 +19,12 @@ class OwnEngines:
 
     def __init__(self, config: NodeConfig, *, rng: random.Random) -> None:
         digests = DigestCache(Home(config.home).digest_file)
+        limit = config.engine.memory_mib
+        budget = MemoryBudget(limit=None if limit is None else limit << 20)
         self.engines = [
-            Engine(entry.name, entry.path, _settings(config, entry), digests=digests, rng=rng)
+            Engine(
+                entry.name, entry.path, engine_settings(config.engine, entry), budget=budget, digests=digests, rng=rng
+            )
             for entry in config.models
         ]
         self.models = [
@@ -40,9 +44,13 @@ class OwnEngines:
         """Return at the next change."""
         await self._news.wait()
 
+    def missing(self) -> Sequence[str]:
+        """What to tell somebody who wonders why a model is not there yet; a lazy one is there when it takes jobs."""
+        return [describe(engine) for engine in self.engines if not engine.takes_jobs]
+
     def loading(self) -> Sequence[str]:
-        """What to tell somebody who wonders why a model is not there yet."""
-        return [_describe(engine) for engine in self.engines if engine.state != "ready"]
+        """Lazy models that load just now, with how far they are."""
+        return [describe(engine) for engine in self.engines if engine.takes_jobs and engine.state == "loading"]
 
     async def _watch(self, engine: Engine) -> None:
         seen = engine.version
@@ -55,25 +63,12 @@ class OwnEngines:
                 raise failures[0]
 
 
-def _describe(engine: Engine) -> str:
+def describe(engine: Engine) -> str:
     said = [f"{engine.model_id} is {engine.state}"]
     if engine.load_progress is not None:
         said.append(f"{engine.load_progress:.0%}")
     if engine.load_eta_s is not None:
         said.append(f"about {engine.load_eta_s:.0f} s left")
+    if engine.waiting:
+        said.append(f"{engine.waiting} waiting")
     return ", ".join(said)
-
-
-def _settings(config: NodeConfig, entry: ModelEntry) -> EngineSettings:
-    chosen = config.engine
-    defaults = EngineSettings()
-    return EngineSettings(
-        slots=entry.slots or chosen.slots,
-        context=entry.context or chosen.context or defaults.context,
-        kv_tokens=chosen.kv_tokens,
-        batch_tokens=chosen.batch_tokens,
-        threads=chosen.threads,
-        gpu_layers=chosen.gpu_layers,
-        queue_limit=chosen.queue_limit,
-        default_max_tokens=chosen.default_max_tokens,
-    )

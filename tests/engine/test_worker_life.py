@@ -70,7 +70,7 @@ async def test_a_killed_worker_fails_its_jobs_and_is_replaced(ready_engine: Star
 async def test_a_worker_that_hangs_is_taken_for_dead(
     ready_engine: Start, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("peernode.engine.runner._STEP_SILENCE_S", 0.3)
+    monkeypatch.setattr("peernode.engine.session._STEP_SILENCE_S", 0.3)
     engine = await ready_engine(tiny, threads=1)
     assert engine.worker_pid is not None
     os.kill(engine.worker_pid, signal.SIGSTOP)

@@ -16,7 +16,7 @@ from peernode.chat.errors import JobError
 from peernode.chat.events import Failed, Finished, JobEvent, Started, Tokens, Usage
 from peernode.chat.job import ChatJob, JobRunner
 from peernode.chat.request import ChatRequest
-from peernode.engine import EngineLoad, EngineState, ModelFacts
+from peernode.engine import EngineLoad, ModelFacts
 from peernode.ledger import ReceiptStore
 from peernode.market.advertising import LEASE_MS
 from peernode.market.candidates import Candidates
@@ -98,7 +98,7 @@ class ScriptedEngine:
 
     def __init__(self, pieces: Sequence[str] = ("one ", "two ", "three")) -> None:
         self.facts: ModelFacts | None = FACTS
-        self.state: EngineState = "ready"
+        self.takes_jobs = True
         self.pieces = list(pieces)
         self.markup = ""
         self.requests: list[ChatRequest] = []

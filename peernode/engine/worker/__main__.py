@@ -43,8 +43,9 @@ def serve(channel: Channel) -> None:
     try:
         model = load_model(order, log, _ProgressReporter(channel))
     except ModelLoadFailed as err:
-        channel.send(LoadFailed(err.sentence, err.cause, err.remedy))
+        channel.send(LoadFailed(err.sentence, err.cause, err.remedy, err.code))
         return
+    order = model.order
     batcher = Batcher(
         model.context,
         slots=order.slots,

@@ -14,60 +14,66 @@ from pathlib import Path
 import llama_cpp
 
 from peernode.engine.errors import ModelLoadFailed
+from peernode.engine.gguf_model import ModelHeader
 from peernode.engine.machine import available_memory
-from peernode.engine.memory_plan import MemoryPlan, plan_memory
+from peernode.engine.memory_plan import MemoryPlan, plan_memory, planned_bytes
 from peernode.engine.model_parts import inspect_model
 from peernode.engine.protocol import Load, Ready
-from peernode.engine.worker.context import EXACT_ROWS, DecodeContext
-from peernode.engine.worker.cores import usable_cores
+from peernode.engine.quantization import quantization_name
+from peernode.engine.worker.adapters import adapter_bytes, apply_adapters, load_adapters
+from peernode.engine.worker.choices import chosen
+from peernode.engine.worker.context import DecodeContext
 from peernode.engine.worker.lifeline import limit_data
 from peernode.engine.worker.native_log import NativeLog
 from peernode.engine.worker.sampler import SAMPLER_VERSION
 from peernode.engine.worker.template import CHATML, ChatTemplate, TemplateFailed
 from peernode.engine.worker.vocabulary import Vocabulary
 
-_FTYPE_PREFIXES = ("LLAMA_FTYPE_MOSTLY_", "LLAMA_FTYPE_ALL_")
-_QUANTIZATIONS: dict[int, str] = {
-    value: name.removeprefix(prefix)
-    for name, value in vars(llama_cpp).items()
-    for prefix in _FTYPE_PREFIXES
-    if name.startswith(prefix)
-}
+_QUANTIZED = {"q8_0": llama_cpp.GGML_TYPE_Q8_0, "q4_0": llama_cpp.GGML_TYPE_Q4_0}
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """What the loop needs of a model. ``kv_tokens`` cells are there, ``facts.context_length`` for one sequence."""
+    """What the loop needs of a model. ``kv_tokens`` cells are there, ``facts.context_length`` for one sequence.
+
+    ``order`` is what was asked for, with what was left open chosen.
+    """
 
     vocabulary: Vocabulary
     template: ChatTemplate
     context: DecodeContext
     kv_tokens: int
     facts: Ready
+    order: Load
 
 
 def load_model(order: Load, log: NativeLog, on_progress: Callable[[float], bool]) -> LoadedModel:
     """Raises ModelLoadFailed. ``on_progress`` returns False to give up."""
     llama_cpp.llama_backend_init()
-    plan = _plan(order)
+    order = chosen(order, offloads=_offloads(order))
+    plan, header, beside = _plan(order)
     model = _load_weights(order, log, on_progress)
+    adapters = load_adapters(model, order, log)
     vocabulary = Vocabulary(llama_cpp.llama_model_get_vocab(model))
     if vocabulary.size < 1 or not vocabulary.end_ids:
         raise ModelLoadFailed("The model has no token that ends an answer.", remedy="Use a chat model.")
     template, notes = _load_template(model, vocabulary)
 
-    threads = order.threads or usable_cores()
-    handle = _create_context(model, order, log, kv_tokens=plan.kv_tokens, threads=threads)
+    handle = _create_context(model, order, log, kv_tokens=plan.kv_tokens)
+    apply_adapters(handle, adapters, order, log)
+    memory = 0 if _offloads(order) else planned_bytes(header, plan, kv_type=order.kv_type, beside=beside)
     facts = Ready(
         architecture=_metadata(model, b"general.architecture"),
         parameters=llama_cpp.llama_model_n_params(model),
-        quantization=_QUANTIZATIONS.get(llama_cpp.llama_model_ftype(model) & ~llama_cpp.LLAMA_FTYPE_GUESSED, "unknown"),
+        quantization=quantization_name(header.file_type),
         context_length=plan.context,
         kv_tokens=plan.kv_tokens,
         template_digest=template.digest,
         sampler_version=SAMPLER_VERSION,
-        threads=threads,
+        threads=order.threads,
         notes=[*notes, *plan.notes],
+        memory_bytes=memory,
+        mapped_bytes=min(memory, header.tensor_bytes),
     )
     context = DecodeContext(
         handle,
@@ -77,19 +83,31 @@ def load_model(order: Load, log: NativeLog, on_progress: Callable[[float], bool]
         sequences=_resident_sequences(model, order),
         kernel_rows=_kernel_rows(order),
     )
-    return LoadedModel(vocabulary, template, context, plan.kv_tokens, facts)
+    return LoadedModel(vocabulary, template, context, plan.kv_tokens, facts, order)
 
 
-def _plan(order: Load) -> MemoryPlan:
-    """How much context there will be. Where layers go to a GPU, its driver knows its memory and we do not."""
+def _plan(order: Load) -> tuple[MemoryPlan, ModelHeader, int]:
+    """How much context there will be, the model's header, and the bytes of its adapters.
+
+    Where layers go to a GPU, its driver knows its memory and we do not.
+    """
     # The owner has validated the file; looking once more, just before llama.cpp does, leaves no time to exchange it.
-    header = inspect_model(Path(order.path)).header
+    inspected = inspect_model(Path(order.path))
+    beside = adapter_bytes(order, inspected)
     available = None if _offloads(order) else available_memory()
     if available is not None:
+        available = min(available, order.memory or available)
         limit_data(available)
-    return plan_memory(
-        header, context=order.context, slots=order.slots, kv_tokens=order.kv_tokens or None, available=available
+    plan = plan_memory(
+        inspected.header,
+        context=order.context,
+        slots=order.slots,
+        kv_tokens=order.kv_tokens or None,
+        available=available,
+        kv_type=order.kv_type,
+        beside=beside,
     )
+    return plan, inspected.header, beside
 
 
 def _load_weights(order: Load, log: NativeLog, on_progress: Callable[[float], bool]) -> llama_cpp.llama_model_p:
@@ -115,7 +133,7 @@ def _offloads(order: Load) -> bool:
 
 def _kernel_rows(order: Load) -> int:
     """A GPU's kernels round differently in company whatever the number of rows, so there they are not limited."""
-    return 0 if _offloads(order) else min(order.batch_tokens, EXACT_ROWS)
+    return 0 if _offloads(order) else order.ubatch_tokens
 
 
 def _resident_sequences(model: llama_cpp.llama_model_p, order: Load) -> int:
@@ -130,25 +148,29 @@ def _resident_sequences(model: llama_cpp.llama_model_p, order: Load) -> int:
 
 
 def _create_context(
-    model: llama_cpp.llama_model_p, order: Load, log: NativeLog, *, kv_tokens: int, threads: int
+    model: llama_cpp.llama_model_p, order: Load, log: NativeLog, *, kv_tokens: int
 ) -> llama_cpp.llama_context_p:
     parameters = llama_cpp.llama_context_default_params()
     parameters.n_ctx = kv_tokens
     parameters.n_batch = order.batch_tokens
-    parameters.n_ubatch = _kernel_rows(order) or order.batch_tokens
+    parameters.n_ubatch = order.ubatch_tokens
     # llama.cpp insists on room for an output of every sequence.
     parameters.n_seq_max = parameters.n_outputs_max = max(order.slots, _resident_sequences(model, order))
     # One buffer for all sequences: a reservation is all that separates them, and prefixes can be shared.
     parameters.kv_unified = True
-    parameters.n_threads = parameters.n_threads_batch = threads
+    parameters.n_threads = parameters.n_threads_batch = order.threads
     parameters.no_perf = True
-    if _kernel_rows(order):
+    exact = order.kv_type == "auto" and _kernel_rows(order) > 0
+    if exact:
         # With keys and values of one type, llama.cpp's CPU attention sums a row that is decoded alone in parts that
         # depend on where its cells lie; with two types every row is summed alike, in company or alone.
         parameters.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED
         parameters.type_v = llama_cpp.GGML_TYPE_Q8_0
+    elif order.kv_type in _QUANTIZED:
+        parameters.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED
+        parameters.type_k = parameters.type_v = _QUANTIZED[order.kv_type]
     context = llama_cpp.llama_init_from_model(model, parameters)
-    if not context and _kernel_rows(order):
+    if not context and exact:
         # Heads that are no multiple of 32 wide cannot be quantized: right answers, but not the same in any company.
         parameters.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_AUTO
         parameters.type_v = llama_cpp.GGML_TYPE_F16
@@ -157,7 +179,7 @@ def _create_context(
         raise ModelLoadFailed(
             "There is no memory for the model's context.",
             cause=log.last_error or f"{kv_tokens} tokens were asked for",
-            remedy="Lower context, slots or kv_tokens.",
+            remedy="Lower context, slots or kv_tokens, or choose another kv_type.",
         )
     return context
 
