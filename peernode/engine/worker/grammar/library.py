@@ -37,9 +37,12 @@ def error(matcher: llguidance.LLMatcher) -> str:
     """What the matcher broke on, in a line; empty if it did not."""
     if not matcher.is_error():
         return ""
-    reason = matcher.get_error().replace("<non-verbose/>", "").strip()
-    first = reason.splitlines()[0].strip() if reason else ""
-    return first[:400] or "the grammar library gave no reason"
+    lines = [line.strip() for line in matcher.get_error().replace("<non-verbose/>", "").splitlines() if line.strip()]
+    if not lines:
+        return "the grammar library gave no reason"
+    # Of an expression it quotes each line, and says only in the last what is wrong.
+    reason = f"{lines[0]} {lines[-1]}" if lines[0].endswith(":") and len(lines) > 1 else lines[0]
+    return reason[:400]
 
 
 def _raise_error(matcher: llguidance.LLMatcher) -> None:
