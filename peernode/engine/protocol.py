@@ -156,7 +156,8 @@ class Step:
     """The news since the last report. ``number`` counts decode steps; an end reported here freed its slot after it.
 
     ``kv_cached`` are the cells of cached prefixes alone. Of all prompts so far ``prefilled`` tokens were computed and
-    ``reused`` were not.
+    ``reused`` were not; of ``drafted`` tokens ``accepted`` were right. ``profile`` are the seconds that steps spent on
+    filling, decoding, sampling and emitting.
     """
 
     tag: ClassVar[str] = "step"
@@ -170,6 +171,9 @@ class Step:
     kv_cached: int = 0
     prefilled: int = 0
     reused: int = 0
+    drafted: int = 0
+    accepted: int = 0
+    profile: list[float] = field(default_factory=list)
 
 
 Command: TypeAlias = Load | Submit | Cancel
@@ -211,6 +215,9 @@ def to_frame(message: Command | Report) -> Frame:
             message.kv_cached,
             message.prefilled,
             message.reused,
+            message.drafted,
+            message.accepted,
+            message.profile,
         ]
     return [message.tag, *astuple(message)]
 
@@ -223,7 +230,7 @@ def command_from(frame: Frame) -> Command:
 def report_from(frame: Frame) -> Report:
     """Raises WorkerProtocolBroken."""
     kind = _kind_of(_REPORTS, frame)
-    if kind is Step and len(frame) == 11 and isinstance(frame[7], list):
+    if kind is Step and len(frame) == 14 and isinstance(frame[7], list):
         return _build(Step, [*frame[1:7], [_output(entry) for entry in frame[7]], *frame[8:]])
     return _build(kind, frame[1:])
 

@@ -43,8 +43,8 @@ class ScriptedBackend:
     def begin(self) -> None:
         self._current: list[Chunk] = []
 
-    def add(self, tokens: np.ndarray, position: int, slot: int, *, wants_logits: bool) -> None:
-        self._current.append(Chunk(slot, position, len(tokens), wants_logits))
+    def add(self, tokens: np.ndarray, position: int, slot: int, *, outputs: int) -> None:
+        self._current.append(Chunk(slot, position, len(tokens), outputs > 0))
 
     def decode(self) -> int:
         self.batches.append(self._current)

@@ -12,6 +12,7 @@ from peernode.chat.request import ChatRequest, Message
 from peernode.engine.frames import FrameReader, pack_frame
 from peernode.engine.protocol import Accepted, Cancel, Refused, Report, Step, Submit, report_from, to_frame
 from peernode.engine.worker.loop import Channel, Loop, OwnerGone
+from peernode.engine.worker.preparation import Workshop
 from peernode.engine.worker.sequence import Sequence
 from tests.engine.scripted import ScriptedBackend, batcher_of, sequence
 
@@ -52,7 +53,7 @@ def ends() -> Iterator[tuple[Owner, Channel]]:
 def test_a_cancellation_that_comes_during_a_step_takes_effect_before_the_next(ends: tuple[Owner, Channel]) -> None:
     owner, channel = ends
     backend = ScriptedBackend(before_decode=lambda step: owner.cancel(1) if step == 3 else None)
-    loop = Loop(channel, batcher_of(backend), ScriptedIntake())
+    loop = Loop(channel, batcher_of(backend), ScriptedIntake(), Workshop(limit=4))
     owner.submit(1)
     owner.submit(2)
     for _ in range(4):
@@ -67,7 +68,7 @@ def test_a_cancellation_that_comes_during_a_step_takes_effect_before_the_next(en
 
 def test_one_step_makes_one_report_for_all(ends: tuple[Owner, Channel]) -> None:
     owner, channel = ends
-    loop = Loop(channel, batcher_of(ScriptedBackend()), ScriptedIntake())
+    loop = Loop(channel, batcher_of(ScriptedBackend()), ScriptedIntake(), Workshop(limit=4))
     owner.submit(1)
     owner.submit(2)
     loop.turn()
@@ -79,7 +80,7 @@ def test_one_step_makes_one_report_for_all(ends: tuple[Owner, Channel]) -> None:
 
 def test_a_job_that_cannot_be_is_refused_with_its_code(ends: tuple[Owner, Channel]) -> None:
     owner, channel = ends
-    loop = Loop(channel, batcher_of(ScriptedBackend(), slots=1, queue=0), ScriptedIntake())
+    loop = Loop(channel, batcher_of(ScriptedBackend(), slots=1, queue=0), ScriptedIntake(), Workshop(limit=4))
     owner.submit(1, max_tokens=101)
     owner.submit(2)
     owner.submit(3)
@@ -90,7 +91,7 @@ def test_a_job_that_cannot_be_is_refused_with_its_code(ends: tuple[Owner, Channe
 
 def test_the_loop_ends_with_its_owner_even_while_it_works(ends: tuple[Owner, Channel]) -> None:
     owner, channel = ends
-    loop = Loop(channel, batcher_of(ScriptedBackend()), ScriptedIntake())
+    loop = Loop(channel, batcher_of(ScriptedBackend()), ScriptedIntake(), Workshop(limit=4))
     owner.submit(1)
     loop.turn()
     owner.socket.close()
@@ -102,4 +103,4 @@ def test_the_loop_ends_with_its_owner_while_it_waits(ends: tuple[Owner, Channel]
     owner, channel = ends
     owner.socket.close()
     with pytest.raises(OwnerGone):
-        Loop(channel, batcher_of(ScriptedBackend()), ScriptedIntake()).run()
+        Loop(channel, batcher_of(ScriptedBackend()), ScriptedIntake(), Workshop(limit=4)).run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +18,10 @@ from tests.engine.scripted import END, VOCABULARY, Chunk, FreePace, ScriptedBack
 KV = 300
 
 
+def following(tokens: list[int]) -> int:
+    return 1 + sum(at * token for at, token in enumerate(tokens, 1)) % (VOCABULARY - 1)
+
+
 @dataclass
 class CellBackend(ScriptedBackend):
     """Keeps real cells: each is a set of sequences at one position with one token. The next token follows from them."""
@@ -26,14 +31,17 @@ class CellBackend(ScriptedBackend):
     cells: list[tuple[int, int, set[int]]] = field(default_factory=list)
     rows: list[list[int]] = field(default_factory=list)
     full_at: frozenset[int] = frozenset()
+    follow: Callable[[list[int]], int] = following
 
     def begin(self) -> None:
         super().begin()
         self._tokens: list[np.ndarray] = []
+        self._outputs: list[int] = []
 
-    def add(self, tokens: np.ndarray, position: int, slot: int, *, wants_logits: bool) -> None:
-        super().add(tokens, position, slot, wants_logits=wants_logits)
+    def add(self, tokens: np.ndarray, position: int, slot: int, *, outputs: int) -> None:
+        super().add(tokens, position, slot, outputs=outputs)
         self._tokens.append(tokens.copy())
+        self._outputs.append(outputs)
 
     def decode(self) -> int:
         self.batches.append(self._current)
@@ -43,12 +51,17 @@ class CellBackend(ScriptedBackend):
             for at, token in enumerate(tokens):
                 self.cells.append((chunk.position + at, int(token), {chunk.slot}))
         assert len(self.cells) <= KV
-        self.rows = [self.resident(chunk.slot) for chunk in self._current if chunk.wants_logits]
+        self.rows = []
+        for chunk, outputs in zip(self._current, self._outputs, strict=True):
+            end = chunk.position + chunk.size
+            resident = self.resident(chunk.slot)
+            assert len(resident) == end
+            self.rows += [resident[: end - after] for after in reversed(range(outputs))]
         return 0
 
     def logits(self, row: int) -> np.ndarray:
         logits = np.zeros(VOCABULARY, np.float32)
-        logits[following(self.rows[row])] = 9.0
+        logits[self.follow(self.rows[row])] = 9.0
         return logits
 
     def resident(self, slot: int) -> list[int]:
@@ -76,13 +89,16 @@ class CellBackend(ScriptedBackend):
         self.cells = [cell for cell in self.cells if cell[2]]
 
 
-def following(tokens: list[int]) -> int:
-    return 1 + sum(at * token for at, token in enumerate(tokens, 1)) % (VOCABULARY - 1)
-
-
-def batcher_on(backend: CellBackend, *, slots: int = 3) -> Batcher:
+def batcher_on(backend: CellBackend, *, slots: int = 3, speculate: bool = False) -> Batcher:
     return Batcher(
-        backend, slots=slots, kv_tokens=KV, batch_tokens=64, queue_limit=99, clock=lambda: 0.0, pace=FreePace()
+        backend,
+        slots=slots,
+        kv_tokens=KV,
+        batch_tokens=64,
+        queue_limit=99,
+        clock=lambda: 0.0,
+        pace=FreePace(),
+        speculate=speculate,
     )
 
 

@@ -8,41 +8,23 @@ again, and a prompt that another is just computing is waited for. Knows the mode
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
-
-import numpy as np
 
 from peernode.engine.protocol import Output, Step
-from peernode.engine.worker.candidates import Floats
+from peernode.engine.worker.backend import Backend
+from peernode.engine.worker.constraint import ConstraintBroken
 from peernode.engine.worker.fairness import Line
+from peernode.engine.worker.growth import Growth, grow
 from peernode.engine.worker.pacing import Pace
 from peernode.engine.worker.prefill import Prefill
-from peernode.engine.worker.residents import Cells, Residents
+from peernode.engine.worker.profile import Profile
+from peernode.engine.worker.residents import Residents
 from peernode.engine.worker.sampler import NonFiniteLogits
-from peernode.engine.worker.sequence import Sequence, TokenArray
-from peernode.wire.logprobs import Logprobs
+from peernode.engine.worker.sequence import Sequence
+from peernode.engine.worker.speculation import DRAFT_ROWS, Speculation
+from peernode.engine.worker.step_plan import StepPlan
 
 # llama_decode's word for "no room in the memory": nothing was computed, the same batch may be tried again.
 _MEMORY_FULL = 1
-
-
-class Backend(Cells, Protocol):
-    """One context's batch. Rows of logits come in the order in which ``add`` asked for them."""
-
-    @property
-    def kernel_rows(self) -> int:
-        """How many rows are computed together; a row left alone may round differently. 0 where that is no matter."""
-        ...
-
-    def begin(self) -> None: ...
-
-    def add(self, tokens: TokenArray, position: int, slot: int, *, wants_logits: bool) -> None: ...
-
-    def decode(self) -> int:
-        """Run the batch; 0 is success, anything else llama.cpp's reason."""
-        ...
-
-    def logits(self, row: int) -> Floats: ...
 
 
 class Batcher:
@@ -58,6 +40,7 @@ class Batcher:
         queue_limit: int,
         clock: Callable[[], float],
         pace: Pace | None = None,
+        speculate: bool = False,
     ) -> None:
         self._backend = backend
         self._slots = slots
@@ -67,12 +50,16 @@ class Batcher:
         self._pace = pace or Pace()
         self._residents = Residents(backend, slots=slots, kv_tokens=kv_tokens)
         self._prefill = Prefill(self._residents, kernel_rows=backend.kernel_rows)
+        # Wrong drafts are cut from the memory again, which not every model's can be.
+        self._speculation = Speculation(self._pace, enabled=speculate and self._residents.shares)
         self._running: dict[int, Sequence] = {}  # oldest first
         self._suspects: list[Sequence] = []
         self._line = Line(queue_limit)
         self._outputs: list[Output] = []
-        self._last_token = np.zeros(1, np.int32)
+        # What a grammar forces beyond this is computed like a prompt, so that all answers' rows fit one batch.
+        self._most_pending = max(1, batch_tokens // (2 * slots))
         self._prefilled = self._reused = 0
+        self.profile = Profile()
         self.steps = self._reported_steps = 0
 
     @property
@@ -82,7 +69,7 @@ class Batcher:
     def submit(self, sequence: Sequence) -> bool:
         """False when there is neither a slot nor a place in the line."""
         if sequence.answer.end:
-            self._report_end(sequence, "", [])
+            self._report_end(sequence, Growth())
             return True
         if not self._line and self._fits(sequence):
             self._start(sequence)
@@ -100,26 +87,32 @@ class Batcher:
             if sequence is None:
                 return
         sequence.answer.end = "cancelled"
-        self._report_end(sequence, sequence.answer.rest(), [])
+        self._report_end(sequence, Growth(sequence.answer.rest()))
         self._admit()
 
     def step(self) -> None:
         """One decode of everything that can go on, decoding sequences first."""
         began = self._clock()
-        decoding, chunks = self._choose()
-        if not decoding and not chunks:
+        plan = self._choose()
+        if not plan:
             return
-        self._fill(decoding, chunks)
+        plan.fill(self._backend)
+        filled = self._clock()
         failure = self._backend.decode()
+        decoded = self._clock()
         self.steps += 1
         if failure:
-            self._recover([*decoding, *(sequence for sequence, _ in chunks)], failure)
+            self._recover(plan.sequences, failure)
         else:
             self._suspects = self._suspects[1:]
-            self._advance(decoding, chunks)
-            prefilled = sum(size for _, size in chunks)
+            rows, drafted, prefilled = plan.rows, plan.drafted, plan.prefilled
+            self._advance(plan)
             self._prefilled += prefilled
-            self._pace.observe(decoded=len(decoding), prefilled=prefilled, seconds=self._clock() - began)
+            ended = self._clock()
+            self._pace.observe(decoded=rows, prefilled=prefilled, seconds=ended - began, drafted=drafted)
+            self.profile.sample += ended - decoded
+        self.profile.fill += filled - began
+        self.profile.decode += decoded - filled
         self._admit()
 
     def report(self) -> Step | None:
@@ -140,37 +133,38 @@ class Batcher:
             self._residents.used - pinned,
             self._prefilled,
             self._reused,
+            self._speculation.drafted,
+            self._speculation.accepted,
+            self.profile.seconds(),
         )
 
-    def _choose(self) -> tuple[list[Sequence], list[tuple[Sequence, int]]]:
+    def _choose(self) -> StepPlan:
         """Who decodes and whose prompt is computed how far; the memory for it is there afterwards."""
         going = self._suspects[:1] or list(self._running.values())
         decoding = [sequence for sequence in going if not sequence.prefilling]
         budget = self._pace.prefill_budget(decoding=bool(decoding))
-        room = min(self._batch_tokens - len(decoding), budget)
-        chunks = self._prefill.chunks(going, room=room, beside=len(decoding))
-        self._residents.make_room(len(decoding) + sum(size for _, size in chunks))
-        return decoding, chunks
+        rows = sum(len(sequence.pending) for sequence in decoding)
+        chunks = self._prefill.chunks(going, room=min(self._batch_tokens - rows, budget), beside=rows)
+        plan = StepPlan(decoding, chunks)
+        if not chunks and not self._suspects:
+            self._speculation.propose(decoding, room=min(DRAFT_ROWS, self._batch_tokens - rows))
+        self._residents.make_room(plan.rows + plan.prefilled)
+        return plan
 
-    def _fill(self, decoding: list[Sequence], chunks: list[tuple[Sequence, int]]) -> None:
-        backend = self._backend
-        backend.begin()
-        for sequence in decoding:
-            self._last_token[0] = sequence.next_token
-            backend.add(self._last_token, sequence.in_memory, sequence.slot, wants_logits=True)
-        for sequence, size in chunks:
-            done = sequence.in_memory
-            last = done + size == len(sequence.feed)
-            backend.add(sequence.feed[done : done + size], done, sequence.slot, wants_logits=last)
-
-    def _advance(self, decoding: list[Sequence], chunks: list[tuple[Sequence, int]]) -> None:
+    def _advance(self, plan: StepPlan) -> None:
         row = 0
-        for sequence in decoding:
-            sequence.in_memory += 1
-            self._residents.grew(sequence, 1)
-            self._extend(sequence, row)
-            row += 1
-        for sequence, size in chunks:
+        for sequence in plan.decoding:
+            computed, drafted = len(sequence.pending), len(sequence.drafts)
+            growth = self._grow(sequence, row)
+            row += 1 + drafted
+            sequence.in_memory += computed + growth.kept
+            self._residents.grew(sequence, computed + growth.kept)
+            if drafted:
+                self._speculation.judge(sequence, drafted, growth.kept)
+                if growth.kept < drafted:
+                    self._residents.cut(sequence)
+            self._settle(sequence, growth)
+        for sequence, size in plan.chunks:
             if not sequence.computed and not sequence.said:
                 sequence.cached = sequence.in_memory
                 self._reused += sequence.cached
@@ -178,29 +172,39 @@ class Batcher:
             sequence.in_memory += size
             self._residents.grew(sequence, size)
             if not sequence.prefilling:
-                self._extend(sequence, row)
+                self._settle(sequence, self._grow(sequence, row))
                 row += 1
 
-    def _extend(self, sequence: Sequence, row: int) -> None:
-        answer = sequence.answer
+    def _grow(self, sequence: Sequence, row: int) -> Growth:
+        """What the rows of this step add to the answer; where that fails, its ``end`` is "error" afterwards."""
         try:
-            choice = sequence.sampler.choose(self._backend.logits(row), answer.position)
+            return grow(sequence, lambda at: self._backend.logits(row + at))
         except NonFiniteLogits:
-            self._fail(sequence, "the model's logits are not finite")
-            return
-        text, ids = answer.add(choice.token)
-        sequence.say(choice.token)
-        logprobs = choice.logprobs if ids else []  # the end token is no part of the answer
-        if answer.end:
+            return self._failed(sequence, "the model's logits are not finite")
+        except ConstraintBroken as err:
+            return self._failed(sequence, f"the grammar cannot go on: {err}")
+
+    def _failed(self, sequence: Sequence, cause: str) -> Growth:
+        sequence.answer.end = "error"
+        return Growth(failure=cause)
+
+    def _settle(self, sequence: Sequence, growth: Growth) -> None:
+        """Report what came, and end the sequence if that was its end."""
+        if growth.failure:
+            self._fail(sequence, growth.failure)
+        elif sequence.answer.end:
             self._leave(sequence)
             self._residents.retire(sequence)
-            self._report_end(sequence, text, ids, logprobs=logprobs)
+            self._report_end(sequence, growth)
         else:
-            self._outputs.append(Output(sequence.job, text, ids, logprobs=logprobs))
+            self._outputs.append(Output(sequence.job, growth.text, growth.ids, logprobs=growth.logprobs))
+            if len(sequence.pending) > self._most_pending:
+                sequence.feed_pending()
 
     def _recover(self, sequences: list[Sequence], failure: int) -> None:
         """After a decode that failed: make room if that was it, else find out whose fault it was, one by one."""
         for sequence in sequences:
+            sequence.drafts = []
             self._residents.cut(sequence)
         if failure == _MEMORY_FULL and (self._residents.evict_all() or self._preempt_youngest()):
             return
@@ -224,23 +228,21 @@ class Batcher:
         self._leave(sequence)
         self._residents.drop(sequence)
         sequence.answer.end = "error"
-        self._report_end(sequence, "", [], cause)
+        self._report_end(sequence, Growth(failure=cause))
 
-    def _report_end(
-        self, sequence: Sequence, text: str, ids: list[int], cause: str = "", logprobs: list[Logprobs] | None = None
-    ) -> None:
+    def _report_end(self, sequence: Sequence, growth: Growth) -> None:
         answer = sequence.answer
         self._outputs.append(
             Output(
                 sequence.job,
-                text,
-                ids,
+                growth.text,
+                growth.ids,
                 answer.end,
                 len(sequence.prompt),
                 answer.new_tokens,
                 sequence.cached,
-                cause,
-                logprobs or [],
+                growth.failure,
+                growth.logprobs,
             )
         )
 
@@ -265,4 +267,5 @@ class Batcher:
 
     def _leave(self, sequence: Sequence) -> None:
         del self._running[sequence.job]
+        self._speculation.forget(sequence)
         self._suspects = [suspect for suspect in self._suspects if suspect is not sequence]

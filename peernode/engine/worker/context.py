@@ -20,7 +20,7 @@ EXACT_ROWS = 60
 
 
 class DecodeContext:
-    """Implements ``batcher.Backend``. ``handle`` must have a unified memory and at least ``slots`` sequences.
+    """Implements ``backend.Backend``. ``handle`` must have a unified memory and room for ``outputs`` rows of logits.
 
     ``sequences`` and ``kernel_rows`` are explained there.
     """
@@ -30,7 +30,7 @@ class DecodeContext:
         handle: llama_cpp.llama_context_p,
         *,
         vocabulary: int,
-        slots: int,
+        outputs: int,
         batch_tokens: int,
         sequences: int = 0,
         kernel_rows: int = 0,
@@ -39,7 +39,7 @@ class DecodeContext:
         self.kernel_rows = kernel_rows
         self._handle = handle
         self._memory = llama_cpp.llama_get_memory(handle)
-        self._shape = (slots, vocabulary)
+        self._shape = (outputs, vocabulary)
         self._logits_at = 0
         self._logits: Floats = np.zeros((0, vocabulary), np.float32)
         self._tokens = np.zeros(batch_tokens, np.int32)
@@ -54,13 +54,13 @@ class DecodeContext:
     def begin(self) -> None:
         self._used = 0
 
-    def add(self, tokens: TokenArray, position: int, slot: int, *, wants_logits: bool) -> None:
+    def add(self, tokens: TokenArray, position: int, slot: int, *, outputs: int) -> None:
         start, end = self._used, self._used + len(tokens)
         self._tokens[start:end] = tokens
         self._positions[start:end] = self._counting[: end - start] + position
         self._sequences[start:end] = slot
         self._wants[start:end] = 0
-        self._wants[end - 1] = wants_logits
+        self._wants[end - outputs : end] = 1
         self._used = end
 
     def decode(self) -> int:

@@ -1,4 +1,7 @@
-"""Log-probabilities as the model gave them: log-softmax of the raw logits, before bias, penalties and temperature."""
+"""Log-probabilities as the model gave them: log-softmax of the raw logits, before bias, penalties and temperature.
+
+Under a grammar they are those of the tokens that it allows, so that a token that it forces is certain.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +28,12 @@ class LogprobReporter:
         likeliest = largest(logits)[: self._alternatives] if self._alternatives else ()
         return Logprobs(
             self._entry(token, float(logits[token]) - normal),
-            tuple(self._entry(int(at), float(logits[at]) - normal) for at in likeliest),
+            tuple(self._entry(int(at), float(logits[at]) - normal) for at in likeliest if np.isfinite(logits[at])),
         )
+
+    def certain(self, token: int) -> Logprobs:
+        entry = self._entry(token, 0.0)
+        return Logprobs(entry, (entry,) if self._alternatives else ())
 
     def _entry(self, token: int, logprob: float) -> TokenLogprob:
         # The comparison comes before the rounding, for minus infinity has no millionths.

@@ -6,15 +6,19 @@ effect before the next step. Ends with the socket.
 
 from __future__ import annotations
 
+import select
 import socket
+import time
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
-from peernode.chat.errors import BadRequest, JobError, ProviderBusy
+from peernode.chat.errors import BadRequest, JobError, ProviderBusy, ProviderFailed
 from peernode.engine.errors import WorkerProtocolBroken
 from peernode.engine.frames import FrameReader, pack_frame
 from peernode.engine.protocol import Accepted, Cancel, Command, Refused, Report, Submit, command_from, to_frame
 from peernode.engine.worker.batcher import Batcher
+from peernode.engine.worker.preparation import Preparation, Workshop
 from peernode.engine.worker.sequence import Sequence
 
 _READ = 1 << 16
@@ -23,7 +27,7 @@ _READ = 1 << 16
 class Admission(Protocol):
     """What the loop needs of ``Intake``."""
 
-    def admit(self, job: Submit) -> Sequence:
+    def admit(self, job: Submit) -> Sequence | Preparation:
         """Raises JobError."""
         ...
 
@@ -62,6 +66,11 @@ class Channel:
                 return None
         return self._pending.popleft() if self._pending else None
 
+    def wait(self, descriptor: int) -> None:
+        """Return when a command, the owner's end, or something on ``descriptor`` has come."""
+        if not self._pending:
+            select.select([self._socket.fileno(), descriptor], [], [])
+
     def is_closed(self) -> bool:
         """Whether the owner has gone, without taking anything that it sent before."""
         try:
@@ -84,47 +93,84 @@ class Channel:
 class Loop:
     """``turn`` takes commands and makes at most one step; ``run`` turns until the owner has gone."""
 
-    def __init__(self, channel: Channel, batcher: Batcher, intake: Admission) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        batcher: Batcher,
+        intake: Admission,
+        workshop: Workshop,
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self._channel = channel
         self._batcher = batcher
         self._intake = intake
+        self._workshop = workshop
+        self._clock = clock
 
     def run(self) -> None:
         """Raises OwnerGone."""
-        while True:
-            self.turn()
+        try:
+            while True:
+                self.turn()
+        finally:
+            self._workshop.close()
 
     def turn(self) -> None:
-        command = self._channel.poll() if self._batcher.busy else self._channel.receive()
-        while command is not None:
+        if not self._batcher.busy:
+            self._channel.wait(self._workshop.descriptor)
+        while (command := self._channel.poll()) is not None:
             self._obey(command)
-            command = self._channel.poll()
+        for job, finish in self._workshop.collect():
+            self._start(job, finish)
         self._report()  # what was cancelled is free now, not after the next step
         if self._batcher.busy:
             self._batcher.step()
             self._report()
 
     def _report(self) -> None:
+        began = self._clock()
         report = self._batcher.report()
         if report is not None:
             self._channel.send(report)
+            self._batcher.profile.emit += self._clock() - began
 
     def _obey(self, command: Command) -> None:
         match command:
             case Submit():
                 self._submit(command)
             case Cancel(job=job):
+                if self._workshop.drop(job):
+                    self._refuse(job, ProviderFailed("The job was cancelled while it was prepared."))
                 self._batcher.cancel(job)
             case _:
                 raise WorkerProtocolBroken("A model is loaded only once.")
 
     def _submit(self, command: Submit) -> None:
         try:
-            sequence = self._intake.admit(command)
-            if not self._batcher.submit(sequence):
-                raise ProviderBusy("The queue of this model is full.", remedy="Try again later.")
+            admitted = self._intake.admit(command)
         except JobError as err:
-            param = err.param or "" if isinstance(err, BadRequest) else ""
-            self._channel.send(Refused(command.job, err.code, err.sentence, err.cause, err.remedy, param))
+            self._refuse(command.job, err)
+            return
+        if isinstance(admitted, Sequence):
+            self._start(command.job, lambda: admitted)
+        elif not self._workshop.begin(command.job, admitted):
+            self._refuse(command.job, _queue_is_full())
+
+    def _start(self, job: int, finish: Callable[[], Sequence]) -> None:
+        try:
+            sequence = finish()
+            if not self._batcher.submit(sequence):
+                raise _queue_is_full()
+        except JobError as err:
+            self._refuse(job, err)
         else:
-            self._channel.send(Accepted(command.job, len(sequence.prompt)))
+            self._channel.send(Accepted(job, len(sequence.prompt), sequence.markup))
+
+    def _refuse(self, job: int, err: JobError) -> None:
+        param = err.param or "" if isinstance(err, BadRequest) else ""
+        self._channel.send(Refused(job, err.code, err.sentence, err.cause, err.remedy, param))
+
+
+def _queue_is_full() -> ProviderBusy:
+    return ProviderBusy("The queue of this model is full.", remedy="Try again later.")

@@ -96,6 +96,11 @@ class Sampler:
         self.remember(token)
         return Choice(token, [] if self._reporter is None else [self._reporter.report(logits, token)])
 
+    def force(self, token: int) -> list[Logprobs]:
+        """A token that had to come: counted like a choice, and certain."""
+        self.remember(token)
+        return [] if self._reporter is None else [self._reporter.certain(token)]
+
     def remember(self, token: int) -> None:
         """Count a token that came into the answer without a choice."""
         if self._adjustments is not None:

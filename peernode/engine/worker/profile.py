@@ -1,0 +1,19 @@
+"""Where the time of decode steps goes, in seconds since the worker's start."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+
+
+@dataclass(slots=True)
+class Profile:
+    """``fill`` chooses and fills the batch, ``decode`` is llama.cpp's, ``sample`` chooses tokens and makes text of
+    them, ``emit`` packs and sends the report. Waiting for work is none of them."""
+
+    fill: float = 0.0
+    decode: float = 0.0
+    sample: float = 0.0
+    emit: float = 0.0
+
+    def seconds(self) -> list[float]:
+        return list(astuple(self))

@@ -1,0 +1,140 @@
+"""Drafts and forced tokens change when a token comes, never which one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peernode.engine.worker.drafting import NgramDrafter
+from peernode.engine.worker.speculation import worthwhile
+from tests.engine.scripted import run_out
+from tests.engine.test_prefix_sharing import CellBackend, asking, batcher_on, following
+
+FORBIDDEN = 7
+FORCED = {3: [4, 5, 6], 11: [11] * 40}
+
+
+def repeating(tokens: list[int]) -> int:
+    """Round in circles of five, with a slip now and then."""
+    return 12 if len(tokens) % 19 == 0 else tokens[-1] % 5 + 1
+
+
+class Rails:
+    """Forbids one token, and forces what follows some others."""
+
+    def __init__(self) -> None:
+        self._due: list[int] = []
+
+    def mask(self, logits: np.ndarray) -> np.ndarray:
+        masked = logits.copy()
+        masked[FORBIDDEN] = -np.inf
+        return masked
+
+    def accept(self, token: int) -> None:
+        assert token != FORBIDDEN
+        if self._due:
+            assert token == self._due.pop(0)
+        else:
+            self._due = list(FORCED.get(token, ()))
+
+    def forced(self) -> list[int]:
+        return list(self._due)
+
+    def allowed(self, draft: Sequence[int]) -> int:
+        return draft.index(FORBIDDEN) if FORBIDDEN in draft else len(draft)
+
+
+def one_by_one(prompt: list[int], limit: int, follow: Callable[[list[int]], int], *, railed: bool) -> list[int]:
+    tokens = list(prompt)
+    due: list[int] = []
+    while len(tokens) - len(prompt) < limit:
+        if due:
+            tokens.append(due.pop(0))
+            continue
+        token = follow(tokens)
+        if railed:
+            token = 0 if token == FORBIDDEN else token
+            due = list(FORCED.get(token, ()))
+        tokens.append(token)
+    return tokens[len(prompt) :]
+
+
+@given(
+    st.lists(
+        st.tuples(st.lists(st.integers(1, 12), min_size=2, max_size=40), st.integers(1, 60), st.booleans()),
+        min_size=1,
+        max_size=4,
+    ),
+    st.sampled_from([following, repeating]),
+    st.frozensets(st.integers(1, 30), max_size=3),
+)
+def test_every_token_is_the_one_that_would_have_come_anyway(
+    jobs: list[tuple[list[int], int, bool]], follow: Callable[[list[int]], int], full_at: frozenset[int]
+) -> None:
+    backend = CellBackend(follow=follow, full_at=full_at)
+    batcher = batcher_on(backend, slots=2, speculate=True)
+    for job, (prompt, limit, railed) in enumerate(jobs):
+        sequence = asking(job, prompt, limit=limit)
+        sequence.constraint = Rails() if railed else None
+        assert batcher.submit(sequence)
+    said: dict[int, list[int]] = {}
+    for output in run_out(batcher):
+        said.setdefault(output.job, []).extend(output.ids)
+        if output.end:
+            # Token 0, which the mask may leave as the first of equals, ends an answer.
+            assert output.end in {"length", "stop"} or full_at
+            if output.end == "error":
+                del said[output.job]
+    for job, (prompt, limit, railed) in enumerate(jobs):
+        if job in said:
+            wanted = one_by_one(prompt, limit, follow, railed=railed)
+            assert said[job] == wanted[: wanted.index(0)] if 0 in wanted else wanted
+    assert len(backend.cells) == batcher._residents.used
+    assert batcher._residents.pinned == 0
+
+
+def test_a_repetitive_answer_takes_fewer_steps() -> None:
+    def steps(speculate: bool) -> tuple[int, int]:
+        backend = CellBackend(follow=repeating)
+        batcher = batcher_on(backend, speculate=speculate)
+        batcher.submit(asking(1, [1, 2, 3, 4, 5] * 4, limit=100))
+        run_out(batcher)
+        return batcher.steps, batcher._speculation.accepted
+
+    plain, _ = steps(False)
+    fast, accepted = steps(True)
+    assert plain == 100
+    assert fast + accepted == plain
+    assert fast < 40
+
+
+def test_forced_tokens_come_at_once_and_long_runs_are_computed_in_pieces() -> None:
+    backend = CellBackend(follow=lambda _: 11)
+    batcher = batcher_on(backend)
+    sequence = asking(1, [1, 2], limit=100)
+    sequence.constraint = Rails()
+    batcher.submit(sequence)
+    (first, *others) = run_out(batcher)
+    assert first.ids == [11] * 41
+    assert [len(output.ids) for output in others] == [41, 18]
+    assert max(sum(chunk.size for chunk in batch) for batch in backend.batches) <= 64
+
+
+def test_the_longest_agreement_is_believed() -> None:
+    drafter = NgramDrafter([1, 2, 3, 4, 5, 6, 7, 8, 9, 4, 5, 6, 2, 2, 1, 2, 3, 4, 5, 6])
+    assert drafter.propose(3) == ([7, 8, 9], 6)
+    drafter.extend([2])
+    assert drafter.propose(2) == ([2, 1], 3)
+    drafter.extend([9])
+    assert drafter.propose(2) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("luck", "row", "count"), [(0.0, 0.1, 0), (0.3, 0.4, 0), (0.8, 0.4, 3), (0.99, 0.1, 23), (0.99, 1.0, 0)]
+)
+def test_drafts_are_made_while_they_pay(luck: float, row: float, count: int) -> None:
+    assert worthwhile(luck, lambda drafts: 1 + row * drafts, 50) == count
