@@ -15,6 +15,8 @@ from peernode.engine.protocol import Load, LoadFailed, Progress
 from peernode.engine.worker.batcher import Batcher
 from peernode.engine.worker.lifeline import bound_files, tie_to_owner
 from peernode.engine.worker.loop import Channel, Loop, OwnerGone
+from peernode.engine.worker.pacing import Pace
+from peernode.engine.worker.preparation import Workshop
 
 
 def main(arguments: list[str]) -> None:
@@ -53,8 +55,11 @@ def serve(channel: Channel) -> None:
         batch_tokens=order.batch_tokens,
         queue_limit=order.queue_limit,
         clock=time.perf_counter,
+        pace=Pace(target_s=order.itl_target_ms / 1000),
+        speculate=order.speculation == "auto",
     )
-    loop = Loop(channel, batcher, Intake(model, default_max_tokens=order.default_max_tokens))
+    workshop = Workshop(limit=order.slots + order.queue_limit, threads=2)
+    loop = Loop(channel, batcher, Intake(model, default_max_tokens=order.default_max_tokens), workshop)
     channel.send(model.facts)
     loop.run()
 

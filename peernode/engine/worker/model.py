@@ -26,6 +26,7 @@ from peernode.engine.worker.context import DecodeContext
 from peernode.engine.worker.lifeline import limit_data
 from peernode.engine.worker.native_log import NativeLog
 from peernode.engine.worker.sampler import SAMPLER_VERSION
+from peernode.engine.worker.speculation import DRAFT_ROWS
 from peernode.engine.worker.template import CHATML, ChatTemplate, TemplateFailed
 from peernode.engine.worker.vocabulary import Vocabulary
 
@@ -78,7 +79,7 @@ def load_model(order: Load, log: NativeLog, on_progress: Callable[[float], bool]
     context = DecodeContext(
         handle,
         vocabulary=vocabulary.size,
-        slots=order.slots,
+        outputs=order.slots + DRAFT_ROWS,
         batch_tokens=order.batch_tokens,
         sequences=_resident_sequences(model, order),
         kernel_rows=_kernel_rows(order),
@@ -154,8 +155,9 @@ def _create_context(
     parameters.n_ctx = kv_tokens
     parameters.n_batch = order.batch_tokens
     parameters.n_ubatch = order.ubatch_tokens
-    # llama.cpp insists on room for an output of every sequence.
-    parameters.n_seq_max = parameters.n_outputs_max = max(order.slots, _resident_sequences(model, order))
+    parameters.n_seq_max = max(order.slots, _resident_sequences(model, order))
+    # llama.cpp insists on room for an output of every sequence; drafts need theirs, too.
+    parameters.n_outputs_max = max(parameters.n_seq_max, order.slots + DRAFT_ROWS)
     # One buffer for all sequences: a reservation is all that separates them, and prefixes can be shared.
     parameters.kv_unified = True
     parameters.n_threads = parameters.n_threads_batch = order.threads
@@ -165,7 +167,7 @@ def _create_context(
         # With keys and values of one type, llama.cpp's CPU attention sums a row that is decoded alone in parts that
         # depend on where its cells lie; with two types every row is summed alike, in company or alone.
         parameters.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED
-        parameters.type_v = llama_cpp.GGML_TYPE_Q8_0
+        parameters.type_k = llama_cpp.GGML_TYPE_Q8_0
     elif order.kv_type in _QUANTIZED:
         parameters.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED
         parameters.type_k = parameters.type_v = _QUANTIZED[order.kv_type]
@@ -173,7 +175,7 @@ def _create_context(
     if not context and exact:
         # Heads that are no multiple of 32 wide cannot be quantized: right answers, but not the same in any company.
         parameters.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_AUTO
-        parameters.type_v = llama_cpp.GGML_TYPE_F16
+        parameters.type_k = llama_cpp.GGML_TYPE_F16
         context = llama_cpp.llama_init_from_model(model, parameters)
     if not context:
         raise ModelLoadFailed(
