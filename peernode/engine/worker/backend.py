@@ -27,4 +27,11 @@ class Backend(Cells, Protocol):
         """Run the batch; 0 is success, anything else llama.cpp's reason."""
         ...
 
+    def decode_embeddings(self, embeddings: Floats, positions: TokenArray, slot: int, *, causal: bool) -> int:
+        """Run an image's embeddings now and apart from the batch; the same word as ``decode``'s. No logits come of it.
+
+        ``positions`` has one number for each, or four, section by section. What is not ``causal`` sees all of itself.
+        """
+        ...
+
     def logits(self, row: int) -> Floats: ...

@@ -21,7 +21,7 @@ from peernode.engine.worker.residents import Residents
 from peernode.engine.worker.sampler import NonFiniteLogits
 from peernode.engine.worker.sequence import Sequence
 from peernode.engine.worker.speculation import DRAFT_ROWS, Speculation
-from peernode.engine.worker.step_plan import StepPlan
+from peernode.engine.worker.step_plan import StepPlan, show_image
 
 # llama_decode's word for "no room in the memory": nothing was computed, the same batch may be tried again.
 _MEMORY_FULL = 1
@@ -96,23 +96,28 @@ class Batcher:
         plan = self._choose()
         if not plan:
             return
+        seen = 0
+        if plan.images:
+            seen = self._show(plan.images)
+            plan = plan.without(lambda sequence: self._running.get(sequence.job) is not sequence)
+        shown = self._clock()
         plan.fill(self._backend)
         filled = self._clock()
-        failure = self._backend.decode()
+        failure = self._backend.decode() if plan else 0
         decoded = self._clock()
         self.steps += 1
         if failure:
             self._recover(plan.sequences, failure)
         else:
             self._suspects = self._suspects[1:]
-            rows, drafted, prefilled = plan.rows, plan.drafted, plan.prefilled
+            rows, drafted, prefilled = plan.rows, plan.drafted, plan.prefilled + seen
             self._advance(plan)
             self._prefilled += prefilled
             ended = self._clock()
             self._pace.observe(decoded=rows, prefilled=prefilled, seconds=ended - began, drafted=drafted)
             self.profile.sample += ended - decoded
-        self.profile.fill += filled - began
-        self.profile.decode += decoded - filled
+        self.profile.fill += filled - shown
+        self.profile.decode += decoded - filled + shown - began
         self._admit()
 
     def report(self) -> Step | None:
@@ -145,11 +150,25 @@ class Batcher:
         budget = self._pace.prefill_budget(decoding=bool(decoding))
         rows = sum(len(sequence.pending) for sequence in decoding)
         chunks = self._prefill.chunks(going, room=min(self._batch_tokens - rows, budget), beside=rows)
-        plan = StepPlan(decoding, chunks)
+        plan = StepPlan.of(decoding, chunks)
         if not chunks and not self._suspects:
             self._speculation.propose(decoding, room=min(DRAFT_ROWS, self._batch_tokens - rows))
         self._residents.make_room(plan.rows + plan.prefilled)
         return plan
+
+    def _show(self, images: list[tuple[Sequence, int]]) -> int:
+        """Compute pieces of images one by one; returns how many cells. One that finds no room may preempt others."""
+        shown = 0
+        for sequence, size in images:
+            if self._running.get(sequence.job) is not sequence:
+                continue
+            failure = show_image(self._backend, sequence, size)
+            if failure:
+                self._recover([sequence], failure)
+            else:
+                self._prefill_grew(sequence, size)
+                shown += size
+        return shown
 
     def _advance(self, plan: StepPlan) -> None:
         row = 0
@@ -165,15 +184,18 @@ class Batcher:
                     self._residents.cut(sequence)
             self._settle(sequence, growth)
         for sequence, size in plan.chunks:
-            if not sequence.computed and not sequence.said:
-                sequence.cached = sequence.in_memory
-                self._reused += sequence.cached
-            sequence.computed += size
-            sequence.in_memory += size
-            self._residents.grew(sequence, size)
+            self._prefill_grew(sequence, size)
             if not sequence.prefilling:
                 self._settle(sequence, self._grow(sequence, row))
                 row += 1
+
+    def _prefill_grew(self, sequence: Sequence, size: int) -> None:
+        if not sequence.computed and not sequence.said:
+            sequence.cached = sequence.in_memory
+            self._reused += sequence.cached
+        sequence.computed += size
+        sequence.in_memory += size
+        self._residents.grew(sequence, size)
 
     def _grow(self, sequence: Sequence, row: int) -> Growth:
         """What the rows of this step add to the answer; where that fails, its ``end`` is "error" afterwards."""

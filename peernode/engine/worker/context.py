@@ -13,6 +13,7 @@ import numpy as np
 
 from peernode.engine.worker.candidates import Floats
 from peernode.engine.worker.sequence import TokenArray
+from peernode.engine.worker.vision.embedding_batch import decode_embeddings
 
 # llama.cpp's CPU attention works row by row up to 63 rows of one kernel call, so that a row's result depends neither on
 # its company nor on how a prompt was cut. From 64 rows on it works in tiles, and the company decides how they round.
@@ -71,6 +72,9 @@ class DecodeContext:
             llama_cpp.llama_synchronize(self._handle)
             self._locate_logits()
         return failure
+
+    def decode_embeddings(self, embeddings: Floats, positions: TokenArray, slot: int, *, causal: bool) -> int:
+        return decode_embeddings(self._handle, embeddings, positions, slot, causal=causal)
 
     def logits(self, row: int) -> Floats:
         return self._logits[row]

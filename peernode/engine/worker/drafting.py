@@ -6,6 +6,7 @@ entry per token and length; no model is asked.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 # Longer agreement first: it is the better sign.
@@ -43,5 +44,7 @@ class NgramDrafter:
                 continue
             _, earlier = after[tuple(self._tokens[end - length :])]
             if earlier:
-                return self._tokens[earlier : earlier + most], length
+                found = self._tokens[earlier : earlier + most]
+                # Negative ids stand for an image's cells, which nobody can say.
+                return list(itertools.takewhile(lambda token: token >= 0, found)), length
         return [], 0

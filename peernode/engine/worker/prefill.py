@@ -33,8 +33,8 @@ class Prefill:
             payer = self._shares.next(payers)
             sequence = next(sequence for sequence in waiting.values() if sequence.payer == payer)
             done = sizes.get(sequence.job, 0)
-            left = len(sequence.feed) - sequence.in_memory - done
-            size = min(left, room, _TURN if len(payers) > 1 else room)
+            left = _until_boundary(sequence) - done
+            size = left if _is_indivisible(sequence) else min(left, room, _TURN if len(payers) > 1 else room)
             sizes[sequence.job] = done + size
             room -= size
             self._shares.charge(payer, size)
@@ -58,17 +58,37 @@ class Prefill:
         """A row that the kernel gets alone is rounded differently, so neither now nor next time is one left over."""
         sized = []
         for sequence, size in chosen:
-            left = len(sequence.feed) - sequence.in_memory - size
-            sized.append((sequence, size - 1 if left == 1 and size > 2 else size))
-        rows = beside + sum(size for _, size in sized)
-        if sized and rows > 1 and rows % self._kernel_rows == 1 and sized[-1][1] > 3:
-            sequence, size = sized[-1]
-            sized[-1] = (sequence, size - 2)
+            left = _until_boundary(sequence) - size
+            cut = size - 1 if left == 1 and size > 2 and not _is_indivisible(sequence) else size
+            apart = sequence.layout.at(sequence.in_memory) is not None and not _is_indivisible(sequence)
+            sized.append((sequence, self._evened(cut, cut) if apart else cut))
+        texts = [at for at, (sequence, _) in enumerate(sized) if sequence.layout.at(sequence.in_memory) is None]
+        if texts:
+            sequence, size = sized[texts[-1]]
+            sized[texts[-1]] = (sequence, self._evened(size, beside + sum(sized[at][1] for at in texts)))
         return sized
+
+    def _evened(self, size: int, rows: int) -> int:
+        """The last chunk of ``rows`` in all, made a little smaller if it would leave a row alone."""
+        return size - 2 if rows > 1 and rows % self._kernel_rows == 1 and size > 3 else size
+
+
+def _until_boundary(sequence: Sequence) -> int:
+    """Cells left until the kind of rows changes: to the next image, to this one's end, or to the prompt's."""
+    layout, at = sequence.layout, sequence.in_memory
+    if (span := layout.at(at)) is not None:
+        return span.end - at
+    start = layout.next_start(at)
+    return (len(sequence.feed) if start is None else start) - at
+
+
+def _is_indivisible(sequence: Sequence) -> bool:
+    span = sequence.layout.at(sequence.in_memory)
+    return span is not None and not span.run.causal
 
 
 def _is_worth_waiting_for(older: Sequence, younger: Sequence) -> bool:
     if older.salt != younger.salt:
         return False
-    common = min(common_length(older.feed, younger.feed), younger.sharable)
+    common = younger.layout.whole(min(common_length(older.feed, younger.feed), younger.sharable))
     return older.in_memory < common and common >= younger.in_memory + LEAST_SHARED

@@ -18,7 +18,7 @@ LEAST_SHARED = 1
 
 
 class Cells(Protocol):
-    """The part of a backend that moves no data: which sequence holds which cells."""
+    """The part of a backend that moves no data: which sequence holds which cells, named by their positions."""
 
     @property
     def sequences(self) -> int:
@@ -75,7 +75,8 @@ class Residents:
         if not self.shares:
             return 0
         length, _, pinned = self._tree.match(sequence.salt, sequence.feed[: sequence.sharable])
-        return pinned if length >= self._least_shared else 0
+        length = sequence.layout.whole(length)
+        return min(pinned, length) if length >= self._least_shared else 0
 
     def attach(self, sequence: Sequence) -> None:
         """Share what is resident of its prompt; only before it has computed anything of its own."""
@@ -83,6 +84,7 @@ class Residents:
             return
         feed = sequence.feed[: sequence.sharable]
         length, holder, _ = self._tree.match(sequence.salt, feed)
+        length = sequence.layout.whole(length)
         if length < self._least_shared or length <= sequence.in_memory:
             return
         if holder in self._cached:
@@ -116,7 +118,8 @@ class Residents:
         if not self.shares or sequence.in_memory < self._least_shared:
             self.drop(sequence)
             return
-        self._publish(sequence)
+        if self._publish(sequence) < sequence.in_memory:
+            self.cut(sequence)
         if self._tree.is_covered(slot):
             self.drop(sequence)
             return
@@ -130,17 +133,27 @@ class Residents:
         self._free_id(sequence.slot)
 
     def cut(self, sequence: Sequence) -> None:
-        """Undo what a failed decode may have left beyond ``in_memory``."""
-        self._cells.cut(sequence.slot, sequence.in_memory)
+        """Undo what a failed decode may have left beyond ``in_memory``; an image that was begun is begun anew."""
+        kept = sequence.layout.whole(sequence.in_memory)
+        self._own[sequence.slot] -= sequence.in_memory - kept
+        sequence.in_memory = kept
+        self._cells.cut(sequence.slot, sequence.layout.position(kept))
 
-    def _publish(self, sequence: Sequence) -> None:
+    def _publish(self, sequence: Sequence) -> int:
+        """Let others share what it has, but for an image that is not whole; returns how much that is."""
         held = self._tree.held(sequence.slot)
-        self._hold(sequence, sequence.in_memory)
-        self._own[sequence.slot] -= sequence.in_memory - held
+        length = sequence.layout.whole(sequence.in_memory)
+        self._hold(sequence, length)
+        self._own[sequence.slot] -= length - held
+        return length
 
     def _hold(self, sequence: Sequence, length: int) -> None:
+        layout = sequence.layout
         for overlap in self._tree.hold(sequence.slot, sequence.salt, sequence.tokens()[:length]):
-            self._cells.adopt(sequence.slot, overlap.source, overlap.begin, overlap.end)
+            end = layout.whole(overlap.end)
+            if end > overlap.begin:
+                begin_at, end_at = layout.position(overlap.begin), layout.position(end)
+                self._cells.adopt(sequence.slot, overlap.source, begin_at, end_at)
 
     def _evict(self) -> bool:
         if not self._cached:

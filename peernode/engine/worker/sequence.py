@@ -11,6 +11,7 @@ from peernode.engine.worker.answer import Answer
 from peernode.engine.worker.candidates import Floats
 from peernode.engine.worker.constraint import Constraint
 from peernode.engine.worker.sampler import Sampler
+from peernode.engine.worker.vision.spans import TEXT_ONLY, Layout
 from peernode.wire.logprobs import Logprobs
 
 TokenArray: TypeAlias = NDArray[np.int32]
@@ -23,7 +24,7 @@ class Sequence:
     prompt, and after a preemption also what was said before it. ``pending`` are tokens that were said and are not in
     memory, ``drafts`` guesses at what comes after them. ``salt`` says with whom the sequence shares prefixes,
     ``payer`` on whose account it runs, ``background`` that everything else goes before it,
-    ``markup`` which marks its answer may hold.
+    ``markup`` which marks its answer may hold, ``layout`` where among the cells of ``prompt`` images stand.
     """
 
     __slots__ = (
@@ -36,6 +37,7 @@ class Sequence:
         "feed",
         "in_memory",
         "job",
+        "layout",
         "markup",
         "payer",
         "pending",
@@ -59,6 +61,7 @@ class Sequence:
         salt: str = "",
         background: bool = False,
         markup: str = "",
+        layout: Layout = TEXT_ONLY,
     ) -> None:
         self.job = job
         self.prompt = self.feed = prompt
@@ -69,6 +72,7 @@ class Sequence:
         self.salt = salt
         self.background = background
         self.markup = markup
+        self.layout = layout
         self.reserved = len(prompt) + answer.remaining
         self.said: list[int] = []
         self.slot = -1
