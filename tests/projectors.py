@@ -63,7 +63,7 @@ def write_tiny_projector(
     return path
 
 
-def write_seeing_model(directory: Path, kind: str) -> tuple[Path, Path]:
+def write_seeing_model(directory: Path, kind: str, *, side: int = 32) -> tuple[Path, Path]:
     """A tiny model whose memory is exact (two heads), and a projector of ``kind`` for it."""
     mrope = kind == "qwen2vl_merger"
     model = write_tiny_model(
@@ -72,7 +72,7 @@ def write_seeing_model(directory: Path, kind: str) -> tuple[Path, Path]:
         sections=[4, 6, 6, 0] if mrope else (),
         more_special=("<|vision_start|>", "<|vision_end|>") if mrope else (),
     )
-    return model, write_tiny_projector(directory / f"mmproj-{kind}.gguf", kind)
+    return model, write_tiny_projector(directory / f"mmproj-{kind}.gguf", kind, side=side)
 
 
 def _tensors(

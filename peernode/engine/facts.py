@@ -14,7 +14,8 @@ from peernode.engine.quantization import quantization_name
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
     """``digest`` is the SHA-256 of the GGUF (with adapters, that of ``lora``), ``context_length`` what one sequence may
-    use here. ``template_digest`` and ``sampler_version`` are empty until the model was loaded once.
+    use here. ``template_digest`` and ``sampler_version`` are empty until the model was loaded once. ``features`` names
+    what it can do beyond answering text with text: "vision".
     """
 
     id: str
@@ -27,10 +28,19 @@ class ModelFacts:
     template_digest: bytes
     sampler_version: str
     size_bytes: int
+    features: tuple[str, ...] = ()
 
     @classmethod
     def foreseen(
-        cls, model_id: str, path: Path, header: ModelHeader, *, digest: bytes, size: int, context: int
+        cls,
+        model_id: str,
+        path: Path,
+        header: ModelHeader,
+        *,
+        digest: bytes,
+        size: int,
+        context: int,
+        features: tuple[str, ...] = (),
     ) -> Self:
         """What the header alone says, before the model is loaded."""
         return cls(
@@ -44,6 +54,7 @@ class ModelFacts:
             template_digest=b"",
             sampler_version="",
             size_bytes=size,
+            features=features,
         )
 
     @classmethod
@@ -60,6 +71,7 @@ class ModelFacts:
             template_digest=ready.template_digest,
             sampler_version=ready.sampler_version,
             size_bytes=size,
+            features=tuple(ready.features),
         )
 
 

@@ -40,6 +40,8 @@ class Load:
     speculation: str = "auto"
     lora: list[list[Any]] = field(default_factory=list)
     projector: str = ""
+    image_tokens: int = 1536
+    image_cache_bytes: int = 256 << 20
     embeddings: bool = False
     pooling: str = ""
     memory: int = 0
@@ -83,6 +85,7 @@ class Ready:
     """The model is loaded; ``notes`` are sentences about it that the operator should read.
 
     It takes ``memory_bytes`` of the machine's memory (none where a GPU has it), ``mapped_bytes`` of them its weights.
+    ``features`` are what it can do beyond answering text with text, as adverts name it.
     """
 
     tag: ClassVar[str] = "ready"
@@ -97,6 +100,7 @@ class Ready:
     notes: list[str]
     memory_bytes: int = 0
     mapped_bytes: int = 0
+    features: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,8 +209,9 @@ class Engine:
             return
         self._progress.reset()
         context = self.settings.context
+        features = ("vision",) if self.settings.projector else ()
         self.facts = ModelFacts.foreseen(
-            self.model_id, self._file.path, header, digest=digest, size=size, context=context
+            self.model_id, self._file.path, header, digest=digest, size=size, context=context, features=features
         )
 
     async def _run_worker(self) -> ModelLoadFailed | None:

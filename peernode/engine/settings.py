@@ -26,6 +26,9 @@ class EngineSettings:
     A ``lazy`` model is loaded with the first job and unloaded when it was idle for ``idle_timeout_s`` (None: never),
     or when others need its memory. With ``share_prefixes`` everybody's jobs share cached prefixes, so that a stranger
     can tell by the time whether somebody asked the same before. ``embeddings`` makes a chat model an embedder.
+
+    A ``projector`` lets the model see: an image may take ``image_tokens`` of its context, and ``image_cache_mib`` of
+    what was made of images is kept for the next time.
     """
 
     slots: int = 8
@@ -46,6 +49,8 @@ class EngineSettings:
     idle_timeout_s: float | None = 600.0
     lora: tuple[LoraAdapter, ...] = ()
     projector: Path | None = None
+    image_tokens: int = 1536
+    image_cache_mib: int = 256
     embeddings: bool = False
     pooling: Pooling | None = None
 
@@ -60,6 +65,8 @@ class EngineSettings:
             ("queue_limit", 0),
             ("default_max_tokens", 1),
             ("itl_target_ms", 1),
+            ("image_tokens", 16),
+            ("image_cache_mib", 0),
             ("idle_timeout_s", 0),
         ):
             value = getattr(self, name)
@@ -94,6 +101,8 @@ class EngineSettings:
             speculation=self.speculation,
             lora=[[str(adapter.path), float(adapter.scale)] for adapter in self.lora],
             projector=str(self.projector or ""),
+            image_tokens=self.image_tokens,
+            image_cache_bytes=self.image_cache_mib << 20,
             embeddings=self.embeddings,
             pooling=self.pooling or "",
             memory=memory or 0,

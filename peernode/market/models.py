@@ -57,6 +57,7 @@ class OwnModel:
             parameters=facts.parameters,
             quantization=facts.quantization,
             context_length=facts.context_length,
+            features=facts.features,
             price_prompt=self.prices.prompt,
             price_cached=self.prices.cached,
             price_completion=self.prices.completion,

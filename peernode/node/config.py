@@ -65,6 +65,8 @@ class EngineConfig(_Section):
     load: LoadMode = "eager"
     idle_timeout_s: float = Field(default=600.0, ge=0, le=10**7)
     memory_mib: int | None = Field(default=None, ge=1)
+    image_tokens: int = Field(default=1536, ge=16, le=1 << 20)
+    image_cache_mib: int = Field(default=256, ge=0)
 
     @model_validator(mode="after")
     def _check_batch(self) -> Self:

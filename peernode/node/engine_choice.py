@@ -29,6 +29,8 @@ def engine_settings(node: EngineConfig, entry: ModelEntry) -> EngineSettings:
         idle_timeout_s=idle_timeout_s or None,
         lora=tuple(LoraAdapter(adapter.path, adapter.scale) for adapter in entry.lora),
         projector=entry.projector,
+        image_tokens=node.image_tokens,
+        image_cache_mib=node.image_cache_mib,
         embeddings=entry.embeddings,
         pooling=entry.pooling,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import llama_cpp
@@ -28,6 +28,8 @@ from peernode.engine.worker.native_log import NativeLog
 from peernode.engine.worker.sampler import SAMPLER_VERSION
 from peernode.engine.worker.speculation import DRAFT_ROWS
 from peernode.engine.worker.template import CHATML, ChatTemplate, TemplateFailed
+from peernode.engine.worker.vision.loading import load_sight, projector_bytes
+from peernode.engine.worker.vision.sight import Sight
 from peernode.engine.worker.vocabulary import Vocabulary
 
 _QUANTIZED = {"q8_0": llama_cpp.GGML_TYPE_Q8_0, "q4_0": llama_cpp.GGML_TYPE_Q4_0}
@@ -37,7 +39,7 @@ _QUANTIZED = {"q8_0": llama_cpp.GGML_TYPE_Q8_0, "q4_0": llama_cpp.GGML_TYPE_Q4_0
 class LoadedModel:
     """What the loop needs of a model. ``kv_tokens`` cells are there, ``facts.context_length`` for one sequence.
 
-    ``order`` is what was asked for, with what was left open chosen.
+    ``order`` is what was asked for, with what was left open chosen; ``sight`` is None where it reads only text.
     """
 
     vocabulary: Vocabulary
@@ -46,6 +48,7 @@ class LoadedModel:
     kv_tokens: int
     facts: Ready
     order: Load
+    sight: Sight | None = None
 
 
 def load_model(order: Load, log: NativeLog, on_progress: Callable[[float], bool]) -> LoadedModel:
@@ -60,7 +63,12 @@ def load_model(order: Load, log: NativeLog, on_progress: Callable[[float], bool]
         raise ModelLoadFailed("The model has no token that ends an answer.", remedy="Use a chat model.")
     template, notes = _load_template(model, vocabulary)
 
-    handle = _create_context(model, order, log, kv_tokens=plan.kv_tokens)
+    sight = load_sight(model, order, log, offloads=_offloads(order)) if order.projector else None
+    whole_cells = sight.whole_cells if sight else 0
+    if whole_cells > _kernel_rows(order) > 0:
+        # One ubatch must hold the whole of such an image; text keeps to its rows by never coming in larger batches.
+        order = replace(order, batch_tokens=max(order.slots, order.ubatch_tokens))
+    handle = _create_context(model, order, log, kv_tokens=plan.kv_tokens, whole_cells=whole_cells)
     apply_adapters(handle, adapters, order, log)
     memory = 0 if _offloads(order) else planned_bytes(header, plan, kv_type=order.kv_type, beside=beside)
     facts = Ready(
@@ -75,6 +83,7 @@ def load_model(order: Load, log: NativeLog, on_progress: Callable[[float], bool]
         notes=[*notes, *plan.notes],
         memory_bytes=memory,
         mapped_bytes=min(memory, header.tensor_bytes),
+        features=["vision"] if sight else [],
     )
     context = DecodeContext(
         handle,
@@ -84,17 +93,17 @@ def load_model(order: Load, log: NativeLog, on_progress: Callable[[float], bool]
         sequences=_resident_sequences(model, order),
         kernel_rows=_kernel_rows(order),
     )
-    return LoadedModel(vocabulary, template, context, plan.kv_tokens, facts, order)
+    return LoadedModel(vocabulary, template, context, plan.kv_tokens, facts, order, sight)
 
 
 def _plan(order: Load) -> tuple[MemoryPlan, ModelHeader, int]:
-    """How much context there will be, the model's header, and the bytes of its adapters.
+    """How much context there will be, the model's header, and the bytes of its adapters and its projector.
 
     Where layers go to a GPU, its driver knows its memory and we do not.
     """
     # The owner has validated the file; looking once more, just before llama.cpp does, leaves no time to exchange it.
     inspected = inspect_model(Path(order.path))
-    beside = adapter_bytes(order, inspected)
+    beside = adapter_bytes(order, inspected) + projector_bytes(order)
     available = None if _offloads(order) else available_memory()
     if available is not None:
         available = min(available, order.memory or available)
@@ -149,12 +158,12 @@ def _resident_sequences(model: llama_cpp.llama_model_p, order: Load) -> int:
 
 
 def _create_context(
-    model: llama_cpp.llama_model_p, order: Load, log: NativeLog, *, kv_tokens: int
+    model: llama_cpp.llama_model_p, order: Load, log: NativeLog, *, kv_tokens: int, whole_cells: int
 ) -> llama_cpp.llama_context_p:
     parameters = llama_cpp.llama_context_default_params()
     parameters.n_ctx = kv_tokens
-    parameters.n_batch = order.batch_tokens
-    parameters.n_ubatch = order.ubatch_tokens
+    parameters.n_batch = max(order.batch_tokens, whole_cells)
+    parameters.n_ubatch = max(order.ubatch_tokens, whole_cells)
     parameters.n_seq_max = max(order.slots, _resident_sequences(model, order))
     # llama.cpp insists on room for an output of every sequence; drafts need theirs, too.
     parameters.n_outputs_max = max(parameters.n_seq_max, order.slots + DRAFT_ROWS)

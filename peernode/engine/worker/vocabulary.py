@@ -41,13 +41,13 @@ class Vocabulary:
             return said
         return self._control.sub(lambda match: self._cut + self._cut.join(match[0]) + self._cut, said)
 
-    def tokenise(self, text: str, *, most: int) -> TokenArray | None:
-        """Ids of a rendered prompt; None when they are more than ``most``."""
+    def tokenise(self, text: str, *, most: int, opens: bool = True) -> TokenArray | None:
+        """Ids of a rendered prompt, or of a part that does not open it; None when they are more than ``most``."""
         pieces = [piece for piece in text.split(self._cut) if piece]
         if sum(len(piece) for piece in pieces) > most * self.longest_piece:
             return None
         starts_with_bos = bool(self.bos_text) and text.startswith(self.bos_text)
-        parts = [np.array([self._bos], np.int32)] if self._bos >= 0 and not starts_with_bos else []
+        parts = [np.array([self._bos], np.int32)] if opens and self._bos >= 0 and not starts_with_bos else []
         total = len(parts)
         for piece in pieces:
             ids = self._tokenise_piece(piece.encode("utf-8", "replace"))

@@ -5,9 +5,10 @@ Owns the placeholders. They are text, for a template knows nothing else, and nob
 
 from __future__ import annotations
 
+import itertools
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -26,6 +27,13 @@ class Placeholders:
     def mark(self, number: int) -> str:
         """What stands in a message for picture ``number``."""
         return f"\ue002{self._secret}:{number}\ue003"
+
+    def place(self, content: str, places: Sequence[int], first: int, guard: Callable[[str], str]) -> str:
+        """``content`` with a mark at each of ``places``, numbered from ``first``; ``guard`` is asked for the rest."""
+        ends = [0, *places, len(content)]
+        pieces = [guard(content[begin:end]) for begin, end in itertools.pairwise(ends)]
+        marks = [self.mark(first + at) for at in range(len(places))]
+        return "".join(itertools.chain.from_iterable(zip(pieces, [*marks, ""], strict=True)))
 
     def split(self, rendered: str, pictures: int) -> tuple[list[str], list[int]] | None:
         """The texts around the pictures, one more than there are pictures, and the pictures' numbers in order.
