@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import structlog
@@ -19,7 +20,7 @@ import trio
 sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
 from bare_loop import BareLoop, silence_llama
 from batched_bench import batched_bench
-from bench_report import Progress, Samples, bench_parser, make_table, orderly, write_json
+from bench_report import Progress, Samples, bench_parser, environment, make_table, orderly, write_json
 from engine_load import ask, ask_together, decode_rate, running_engine
 from llama_build import BATCHED_BENCH, llama_tool
 from prompts import story_prompt
@@ -39,7 +40,9 @@ async def measure(options, console: Console) -> Samples:
     samples = Samples()
     settings = {**shape, "slots": options.slots, "context": options.kv_tokens, "queue_limit": 64}
     progress = Progress(console, options.rounds * len(options.sequences) * 4)
-    async with running_engine(options.model, **{**settings, **wanted}) as engine:
+    async with AsyncExitStack() as stack:
+        with environment(options.env):
+            engine = await stack.enter_async_context(running_engine(options.model, **{**settings, **wanted}))
         bare = BareLoop(options.model, slots=options.slots, kv=kv, **shape)
         prompt_tokens = (await ask(engine, story_prompt("00.00"), 2)).usage.prompt_tokens
         for number in range(options.rounds):

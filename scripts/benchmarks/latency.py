@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
-from bench_report import Progress, Samples, bench_parser, make_table, orderly, percentile, write_json
+from bench_report import Progress, Samples, bench_parser, environment, make_table, orderly, percentile, write_json
 from chat_servers import LLAMA_SERVER, MODEL_ID, OURS, Shape, llama_server, peernode_server
 from load import Answer, Client, LoadFailed, chat_body, run_round, run_together
 from long_context import with_context
@@ -107,11 +107,11 @@ def measure(options, console: Console, scratch: Path) -> Samples:
     samples = Samples()
     model = with_context(options.model, options.context)
     shape = Shape(model, options.threads, scratch, options.streams + 4, options.kv_tokens, options.context)
-    servers = {OURS: peernode_server(shape, ours_settings(options))}
-    if not options.ours_only:
-        servers[LLAMA_SERVER] = llama_server(shape)
     with ExitStack() as stack:
-        urls = {name: stack.enter_context(server) for name, server in servers.items()}
+        with environment(options.env):
+            urls = {OURS: stack.enter_context(peernode_server(shape, ours_settings(options)))}
+        if not options.ours_only:
+            urls[LLAMA_SERVER] = stack.enter_context(llama_server(shape))
         for url in urls.values():
             run_round(url, MODEL_ID, clients=2, tokens=8, salt=999, temperature=0.0)
         progress = Progress(console, options.rounds * len(urls))

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
-from bench_report import Progress, Samples, bench_parser, make_table, orderly, write_json
+from bench_report import Progress, Samples, bench_parser, environment, make_table, orderly, write_json
 from chat_servers import LLAMA_SERVER, MODEL_ID, OURS, Shape, llama_server, peernode_server
 from load import Round, chat_body, run_round, run_together
 from long_context import with_context
@@ -32,10 +32,9 @@ def measure(options, console: Console, scratch: Path) -> Samples:
     model = with_context(options.model, options.context)
     shape = Shape(model, options.threads, scratch, options.slots, options.kv_tokens, options.context)
     with ExitStack() as stack:
-        urls = {
-            OURS: stack.enter_context(peernode_server(shape, dict(options.set))),
-            LLAMA_SERVER: stack.enter_context(llama_server(shape)),
-        }
+        with environment(options.env):
+            urls = {OURS: stack.enter_context(peernode_server(shape, dict(options.set)))}
+        urls[LLAMA_SERVER] = stack.enter_context(llama_server(shape))
         for url in urls.values():
             run_round(url, MODEL_ID, clients=2, tokens=8, salt=999, temperature=0.0)
         progress = Progress(console, options.rounds * len(urls) * 3)

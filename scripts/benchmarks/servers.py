@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
-from bench_report import Progress, Samples, bench_parser, make_table, orderly, write_json
+from bench_report import Progress, Samples, bench_parser, environment, make_table, orderly, write_json
 from chat_servers import MODEL_ID, OURS, SERVERS, Shape, peernode_server
 from load import run_round
 from rich.console import Console
@@ -32,7 +32,8 @@ def measure(options, console: Console, scratch: Path) -> Samples:
         for name in options.servers:
             console.print(f"starting: {name}")
             if name == OURS:
-                urls[name] = stack.enter_context(peernode_server(shape, {**defaults(), **dict(options.set)}))
+                with environment(options.env):
+                    urls[name] = stack.enter_context(peernode_server(shape, {**defaults(), **dict(options.set)}))
             else:
                 urls[name] = stack.enter_context(SERVERS[name](shape))
             run_round(urls[name], MODEL_ID, clients=2, tokens=8, salt=999, temperature=0.0)

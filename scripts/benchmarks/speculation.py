@@ -16,7 +16,7 @@ import structlog
 import trio
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
-from bench_report import Progress, Samples, bench_parser, make_table, orderly, write_json
+from bench_report import Progress, Samples, bench_parser, environment, make_table, orderly, write_json
 from engine_load import ask, running_engine
 from prompts import edit_prompt, story_prompt
 from rich.console import Console
@@ -34,6 +34,7 @@ async def measure(options, console: Console) -> Samples:
     cases = {EDIT: (edit_prompt, 0.0), FREE: (story_prompt, 0.0), FREE_WARM: (story_prompt, 0.8)}
     progress = Progress(console, options.rounds * len(cases) * 2)
     async with AsyncExitStack() as stack:
+        stack.enter_context(environment(options.env))
         engines = {
             side: await stack.enter_async_context(running_engine(options.model, **settings, speculation=side))
             for side in (ON, OFF)
@@ -83,7 +84,7 @@ def show(console: Console, samples: Samples, options) -> None:
 
 def main() -> None:
     parser = bench_parser(__doc__, rounds=7)
-    parser.add_argument("--tokens", type=int, default=256)
+    parser.add_argument("--tokens", type=int, default=192)
     parser.add_argument("--slots", type=int, default=8)
     parser.add_argument("--context", type=int, default=2048)
     options = parser.parse_args()

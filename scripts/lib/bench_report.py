@@ -44,6 +44,14 @@ def bench_parser(description: str | None, *, rounds: int = 5) -> argparse.Argume
         metavar="NAME=VALUE",
         help="an engine setting of peernode, such as kv_type=f16",
     )
+    parser.add_argument(
+        "--env",
+        type=read_setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an environment variable for peernode's processes alone, such as OMP_WAIT_POLICY=passive",
+    )
     parser.add_argument("--quick", action="store_true", help="one small round, to see that everything runs")
     return parser
 
@@ -57,6 +65,21 @@ def read_setting(text: str) -> tuple[str, Any]:
         return name, json.loads(value)
     except ValueError:
         return name, value
+
+
+@contextmanager
+def environment(variables: Iterable[tuple[str, Any]]) -> Iterator[None]:
+    """For the processes that are started within."""
+    before = {name: os.environ.get(name) for name, _ in variables}
+    os.environ.update({name: str(value) for name, value in variables})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 @contextmanager

