@@ -43,11 +43,18 @@ class AdminClient:
 
     def get(self, path: str) -> Any:  # noqa: ANN401  # JSON
         """The JSON at ``path``."""
+        return self._get(path).json()
+
+    def text(self, path: str) -> str:
+        """The plain text at ``path``."""
+        return self._get(path).text
+
+    def _get(self, path: str) -> httpx.Response:
         with self._reached():
             answer = self._http.get(path)
         if answer.is_error:
             raise _refusal(answer.content)
-        return answer.json()
+        return answer
 
     def chat(self, body: Mapping[str, Any]) -> Generator[dict[str, Any], None, None]:
         """The chunks of a streamed answer. Closing the generator cancels the answer."""

@@ -20,6 +20,9 @@ from peernode.edge.openai.routes import openai_router
 from peernode.edge.receipts import receipts_router
 from peernode.edge.services import AdminServices, EdgeServices
 
+# Prometheus' text format: https://prometheus.io/docs/instrumenting/exposition_formats/
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
 
 def build_admin_app(services: EdgeServices, admin: AdminServices, token: str) -> ASGIApp:
     """The admin app. ``token`` must be long and random; whoever holds it may use every route."""
@@ -59,4 +62,9 @@ def _admin_router(admin: AdminServices) -> APIRouter:
     serves("/status", admin.status)
     serves("/models", admin.models)
     serves("/peers", admin.peers)
+
+    @router.get("/metrics")
+    async def metrics() -> Response:
+        return Response(admin.metrics(), media_type=METRICS_TYPE)
+
     return router

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ulid import ULID
 
 from peernode.chat.job import SEED_MASK, JobRunner
+from peernode.edge.image_fetcher import ImageFetcher, NoFetcher
 from peernode.wire.prices import Prices
 
 if TYPE_CHECKING:  # the ledger's records are read here, never its SQL
@@ -91,16 +92,19 @@ class EdgeServices:
     new_seed: Callable[[], int] = fresh_seed
     clock: Callable[[], float] = time.time
     limits: JobLimits = field(default_factory=JobLimits)
+    images: ImageFetcher = field(default_factory=NoFetcher)
 
 
 class AdminServices(Protocol):
     """What the operator's own tools may ask a running node. Everything returned is JSON as it stands.
 
-    ``status`` holds at least peer_id, addresses, http, models, peers and version.
+    ``metrics`` is Prometheus text. ``status`` holds at least peer_id, addresses, http, models, peers and version.
     """
 
     def status(self) -> Mapping[str, Any]: ...
 
     def models(self) -> Sequence[Mapping[str, Any]]: ...
+
+    def metrics(self) -> str: ...
 
     def peers(self) -> Sequence[Mapping[str, Any]]: ...

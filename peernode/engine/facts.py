@@ -76,12 +76,26 @@ class ModelFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class StepSeconds:
+    """Where the time of decode steps went, in seconds since the worker's start.
+
+    Choosing and filling batches, llama.cpp's decode, choosing tokens and making text of them, sending the news.
+    """
+
+    fill: float = 0.0
+    decode: float = 0.0
+    sample: float = 0.0
+    emit: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class EngineLoad:
     """A snapshot after some decode step. Rates are moving averages and stay at their last value when idle.
 
     ``decode_tps`` is what one sequence gets, ``prefill_tps`` what all prompts get together; 0.0 until measured.
     ``kv_used`` counts reserved cells: prompts and the completions they may still grow, ``kv_cached`` the
-    cells of cached prefixes beside them. Of all prompts so far ``prefilled`` tokens were computed, ``reused`` were not.
+    cells of cached prefixes beside them. Of all prompts so far ``prefilled`` tokens were computed, ``reused`` were not;
+    of ``drafted`` tokens ``accepted`` were right.
     """
 
     slots: int
@@ -95,3 +109,6 @@ class EngineLoad:
     kv_cached: int = 0
     prefilled: int = 0
     reused: int = 0
+    drafted: int = 0
+    accepted: int = 0
+    seconds: StepSeconds = StepSeconds()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from peernode.engine.facts import EngineLoad
+from peernode.engine.facts import EngineLoad, StepSeconds
 from peernode.engine.protocol import Step
 
 
@@ -29,6 +29,9 @@ class LoadGauge:
             kv_cached=step.kv_cached,
             prefilled=step.prefilled,
             reused=step.reused,
+            drafted=step.drafted,
+            accepted=step.accepted,
+            seconds=StepSeconds(*step.profile),
         )
         return (before.free_slots, before.queued) != (step.free_slots, step.queued)
 

@@ -13,6 +13,7 @@ from peernode.market.candidates import Candidates
 from peernode.market.coordinator import Coordinator
 from peernode.market.provider import Provider
 from peernode.mesh import Mesh
+from peernode.node.metrics import engine_metrics
 from peernode.node.own_engines import OwnEngines
 
 
@@ -77,6 +78,9 @@ class AdminView:
             }
             for offering in self.candidates.offerings()
         ]
+
+    def metrics(self) -> str:
+        return engine_metrics(self.engines.engines)
 
     def peers(self) -> Sequence[Mapping[str, Any]]:
         connected = {status.peer_id: status for status in self.mesh.peers()}

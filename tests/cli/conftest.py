@@ -60,6 +60,9 @@ class Operator:
         cheaper = {**provider, "quantization": "Q8_0", "prices": {**prices, "prompt": 90_000}}
         return [{"id": "org/tiny", "here": True, "nodes_available": 2, "providers": [provider, cheaper]}]
 
+    def metrics(self):
+        return "peernode_engine_steps_total 3.0\n"
+
     def peers(self):
         return [{"peer_id": COORDINATOR.peer_id, "address": "/ip4/127.0.0.1/tcp/2", "models": ["org/tiny"]}]
 

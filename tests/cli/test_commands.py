@@ -14,7 +14,7 @@ from peernode.node.home import AdminAccess
 def test_help_names_every_command(peernode):
     answer = peernode("--help")
     assert answer.code == 0
-    for command in ("serve", "status", "models", "peers", "chat", "receipts"):
+    for command in ("serve", "status", "models", "peers", "metrics", "chat", "receipts"):
         assert command in answer.out
 
 
@@ -43,6 +43,10 @@ def test_models_and_peers(peernode, node):
     assert row.split() == ["org/tiny", "yes", "2", "Q4_1,", "Q8_0", "2048", "90000", "400000"]
     assert json.loads(peernode("peers", "--json").out)[0]["models"] == ["org/tiny"]
     assert "12D3Koo" in peernode("peers").out
+
+
+def test_metrics_are_printed_as_they_come(peernode, node):
+    assert peernode("metrics").out == "peernode_engine_steps_total 3.0\n"
 
 
 @pytest.mark.parametrize("command", [["status"], ["models"], ["peers"], ["chat", "m", "hi"]])

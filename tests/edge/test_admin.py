@@ -20,6 +20,9 @@ class Operator:
     def models(self):
         return [{"id": "org/tiny"}]
 
+    def metrics(self):
+        return "peernode_engine_steps_total 3.0\n"
+
     def peers(self):
         return []
 
@@ -54,6 +57,9 @@ async def test_with_the_token_the_operator_sees_the_node(admin):
     assert (await admin.get("/admin/status")).json()["peer_id"] == "12D3KooWx"
     assert (await admin.get("/admin/models")).json() == [{"id": "org/tiny"}]
     assert (await admin.get("/admin/peers")).json() == []
+    metrics = await admin.get("/admin/metrics")
+    assert metrics.headers["content-type"].startswith("text/plain; version=")
+    assert metrics.text == "peernode_engine_steps_total 3.0\n"
 
 
 async def test_the_operator_can_chat(admin):

@@ -1,0 +1,63 @@
+"""A node's own measurements as Prometheus text: what its engines hold, and where their time goes.
+
+Owns the names of the metrics. Numbers are read when they are asked for; a worker that was replaced counts from zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+
+from prometheus_client import CollectorRegistry, Metric, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from peernode.engine import Engine
+
+_GAUGES = {
+    "slots": "Answers that can run at once",
+    "free_slots": "Answers that could begin now",
+    "queued": "Jobs that wait for a slot",
+    "kv_tokens": "Cells of the key-value cache",
+    "kv_used": "Cells in use or reserved by running answers",
+    "kv_cached": "Cells of cached prefixes",
+    "decode_tps": "Tokens per second of one answer",
+    "prefill_tps": "Prompt tokens per second of all answers together",
+}
+_COUNTERS = {
+    "steps": "Decode steps",
+    "prefilled": "Prompt tokens that were computed",
+    "reused": "Prompt tokens that were taken from the cache",
+    "drafted": "Tokens that were guessed ahead",
+    "accepted": "Guessed tokens that were right",
+}
+
+
+def engine_metrics(engines: Sequence[Engine]) -> str:
+    """The text that a Prometheus server scrapes; every sample is labelled with its model."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Engines(engines))
+    return generate_latest(registry).decode()
+
+
+class _Engines(Collector):
+    def __init__(self, engines: Sequence[Engine]) -> None:
+        self._engines = engines
+
+    def collect(self) -> Iterable[Metric]:
+        yield from self._simple()
+        seconds = CounterMetricFamily(
+            "peernode_engine_step_seconds", "Time of decode steps by phase", labels=["model", "phase"]
+        )
+        for engine in self._engines:
+            for phase, spent in asdict(engine.load().seconds).items():
+                seconds.add_metric([engine.model_id, phase], spent)
+        yield seconds
+
+    def _simple(self) -> Iterator[Metric]:
+        for family, table in ((GaugeMetricFamily, _GAUGES), (CounterMetricFamily, _COUNTERS)):
+            for name, meaning in table.items():
+                metric = family(f"peernode_engine_{name}", meaning, labels=["model"])
+                for engine in self._engines:
+                    metric.add_metric([engine.model_id], getattr(engine.load(), name))
+                yield metric
