@@ -15,14 +15,26 @@ DEMO_MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
 DEMO_MODEL_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 
+GEMMA_MODEL = "gemma-3-270m-q4_k_m.gguf"
+
+
 def demo_model() -> Path:
     """The demo model from PEERNODE_TEST_MODEL or the user's cache; skips the test where there is none."""
-    named = os.environ.get("PEERNODE_TEST_MODEL")
-    path = Path(named) if named else Path(platformdirs.user_cache_dir("peernode")) / "models" / DEMO_MODEL
+    return _model("PEERNODE_TEST_MODEL", DEMO_MODEL)
+
+
+def gemma_model() -> Path:
+    """Gemma 3 270M, a base model with a sliding window, from PEERNODE_TEST_GEMMA or the user's cache; or a skip."""
+    return _model("PEERNODE_TEST_GEMMA", GEMMA_MODEL)
+
+
+def _model(variable: str, name: str) -> Path:
+    named = os.environ.get(variable)
+    path = Path(named) if named else Path(platformdirs.user_cache_dir("peernode")) / "models" / name
     if named and not path.is_file():
-        pytest.fail("PEERNODE_TEST_MODEL names a file that is not there")
+        pytest.fail(f"{variable} names a file that is not there")
     if not path.is_file():
-        pytest.skip(f"no {DEMO_MODEL}; set PEERNODE_TEST_MODEL to its path")
+        pytest.skip(f"no {name}; set {variable} to its path")
     return path
 
 
@@ -116,3 +128,33 @@ def write_tiny_model(
     writer.write_tensors_to_file()
     writer.close()
     return min(path.parent.glob(f"{path.stem}-00001-of-*.gguf")) if tensors_per_part else path
+
+
+def write_tiny_lora(
+    path: Path,
+    *,
+    architecture: str = "llama",
+    alpha: float | None = 8.0,
+    tensors: dict[str, np.ndarray] | None = None,
+    keys: dict[str, str] | None = None,
+    seed: int = 1,
+) -> Path:
+    """A random adapter for the tiny model: two of its matrices, of rank 4. ``tensors`` and ``keys`` replace its own."""
+    rng = np.random.default_rng(seed)
+    writer = gguf.GGUFWriter(path, architecture)
+    for key, value in {"general.type": "adapter", "adapter.type": "lora", **(keys or {})}.items():
+        writer.add_string(key, value)
+    if alpha is not None:
+        writer.add_float32("adapter.lora.alpha", alpha)
+    if tensors is None:
+        tensors = {}
+        for target, (rows, width) in {"blk.0.attn_q.weight": (64, 64), "blk.1.ffn_down.weight": (64, 128)}.items():
+            tensors[target + ".lora_a"] = rng.normal(0, 1, (4, width)).astype(np.float32)
+            tensors[target + ".lora_b"] = rng.normal(0, 1, (rows, 4)).astype(np.float32)
+    for name, values in tensors.items():
+        writer.add_tensor(name, values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path

@@ -213,6 +213,7 @@ class Engine:
         self.facts = ModelFacts.foreseen(
             self.model_id, self._file.path, header, digest=digest, size=size, context=context, features=features
         )
+        log.info("model_offered", model=self.model_id, digest=digest.hex(), quantization=self.facts.quantization)
 
     async def _run_worker(self) -> ModelLoadFailed | None:
         """One worker from its start to its certain end; its jobs end with it. Returns why it refused the model."""

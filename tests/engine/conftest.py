@@ -30,7 +30,7 @@ async def running(path: Path, settings: EngineSettings) -> AsyncIterator[Engine]
 def ready_engine(nursery: trio.Nursery) -> Callable[..., Awaitable[Engine]]:
     """``await ready_engine(path, slots=2, …)`` gives an engine that answers."""
 
-    async def start(path: Path, **settings: int) -> Engine:
+    async def start(path: Path, **settings: object) -> Engine:
         engine = Engine("test-model", path, EngineSettings(**{"context": 1024, **settings}))
         await nursery.start(engine.run)
         with trio.fail_after(READY_WITHIN_S):

@@ -23,11 +23,12 @@ from peernode.engine.quantization import quantization_name
 from peernode.engine.worker.adapters import adapter_bytes, apply_adapters, load_adapters
 from peernode.engine.worker.choices import chosen
 from peernode.engine.worker.context import DecodeContext
+from peernode.engine.worker.default_template import default_template
 from peernode.engine.worker.lifeline import limit_data
 from peernode.engine.worker.native_log import NativeLog
 from peernode.engine.worker.sampler import SAMPLER_VERSION
 from peernode.engine.worker.speculation import DRAFT_ROWS
-from peernode.engine.worker.template import CHATML, ChatTemplate, TemplateFailed
+from peernode.engine.worker.template import ChatTemplate, TemplateFailed
 from peernode.engine.worker.vision.loading import load_sight, projector_bytes
 from peernode.engine.worker.vision.sight import Sight
 from peernode.engine.worker.vocabulary import Vocabulary
@@ -197,8 +198,8 @@ def _create_context(
 
 def _load_template(model: llama_cpp.llama_model_p, vocabulary: Vocabulary) -> tuple[ChatTemplate, list[str]]:
     raw: bytes | None = llama_cpp.llama_model_chat_template(model, None)
-    notes = [] if raw else ["The model has no chat template; ChatML is used instead."]
-    source = raw.decode("utf-8", "replace") if raw else CHATML
+    source, note = (raw.decode("utf-8", "replace"), "") if raw else default_template(vocabulary)
+    notes = [note] if note else []
     try:
         return ChatTemplate(source, bos=vocabulary.bos_text, eos=vocabulary.eos_text), notes
     except TemplateFailed as err:
