@@ -14,6 +14,10 @@ def serve(
         list[str] | None,
         typer.Option("--model", "-m", metavar="PATH|NAME=PATH", help="A GGUF file to serve. Repeatable."),
     ] = None,
+    projector: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="The projector (mmproj) file that lets the one --model see images."),
+    ] = None,
     join: Annotated[
         list[str] | None,
         typer.Option("--join", metavar="MULTIADDR", help="A node to meet first, with its /p2p/ id. Repeatable."),
@@ -48,7 +52,7 @@ def serve(
     from peernode.node.config_sources import load_config
 
     given: dict[str, Any] = {
-        "models": model,
+        "models": _models(model, projector),
         "join": join,
         "listen": listen,
         "http": http,
@@ -66,3 +70,16 @@ def serve(
     from peernode.node.composition import serve as run_node
 
     trio.run(run_node, settings)
+
+
+def _models(named: list[str] | None, projector: Path | None) -> list[Any] | None:
+    if projector is None:
+        return list(named) if named else None
+    if not named or len(named) > 1:
+        raise typer.BadParameter(
+            "it goes with exactly one --model; several models name theirs in the configuration file",
+            param_hint="--projector",
+        )
+    from peernode.node.model_entry import model_entry
+
+    return [{**model_entry(named[0]), "projector": str(projector)}]

@@ -28,7 +28,7 @@ from peernode.market.billing import most_credits
 from peernode.market.candidates import Candidates
 from peernode.market.desk import Ordered
 from peernode.market.job_count import JobCount
-from peernode.market.routing import Candidate, rank
+from peernode.market.routing import VISION, Candidate, able, rank
 from peernode.market.streaming import Emit, produced
 from peernode.wire.identity import Identity
 from peernode.wire.offer import Offer
@@ -91,6 +91,10 @@ class Coordinator:
         candidates = self._candidates.for_model(job.model)
         if not candidates:
             await emit(Failed(self._nobody(job.model)))
+            return
+        candidates = able(candidates, job.request)
+        if not candidates:
+            await emit(Failed(_cannot_see(job.model)))
             return
         began = trio.current_time()
         attempts: list[tuple[Candidate, JobError]] = []
@@ -158,6 +162,14 @@ class Coordinator:
             continue_from=job.continue_from,
         )
         return Ordered(offer, job.request, card)
+
+
+def _cannot_see(model: str) -> BadRequest:
+    return BadRequest(
+        f"The model {model!r} reads only text.",
+        param="messages",
+        remedy=f"Leave the images out, or ask a model with the feature {VISION!r}.",
+    )
 
 
 def _verdict(attempts: list[tuple[Candidate, JobError]]) -> JobError:

@@ -9,7 +9,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from peernode.chat.request import ChatRequest
 from peernode.wire.advert import ModelCard
+
+VISION = "vision"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,12 @@ class Terms:
     ahead: int
     remote: int
     chance: float
+
+
+def able(candidates: Sequence[Candidate], request: ChatRequest) -> list[Candidate]:
+    """Those whose model can do what the request asks for; whoever shows images needs one that sees."""
+    shows_images = any(message.images for message in request.messages)
+    return [candidate for candidate in candidates if not shows_images or VISION in candidate.card.features]
 
 
 def rank(candidates: Sequence[Candidate], rng: random.Random) -> list[tuple[Candidate, Terms]]:

@@ -88,10 +88,10 @@ def read_model_entries(value: object) -> object:
         value = [part.strip() for part in value.split(",") if part.strip()]
     if not isinstance(value, (list, tuple)):
         return value
-    return [_read_text(entry) if isinstance(entry, str) else entry for entry in value]
+    return [model_entry(entry) if isinstance(entry, str) else entry for entry in value]
 
 
-def _read_text(entry: str) -> dict[str, str]:
+def model_entry(entry: str) -> dict[str, str]:
     """``NAME=PATH``, unless the whole plainly is a path; names may hold slashes and paths may hold ``=``."""
     name, equals, path = entry.partition("=")
     if not equals or entry.startswith(_PATH_STARTS) or Path(entry).exists():

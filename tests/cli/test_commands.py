@@ -104,6 +104,26 @@ def test_serve_hands_its_flags_to_the_node(peernode, monkeypatch, home):
     assert config.home == home.path
 
 
+def test_a_projector_goes_with_the_one_model_that_is_served(peernode, monkeypatch, home):
+    import types
+
+    seen = []
+
+    async def run(config):
+        seen.append(config)
+
+    fake = types.ModuleType("peernode.node.composition")
+    fake.serve = run
+    monkeypatch.setitem(sys.modules, "peernode.node.composition", fake)
+    assert peernode("serve", "--model", "a=/x.gguf", "--projector", "/mm.gguf", "--home", home.path).code == 0
+    (entry,) = seen[0].models
+    assert (entry.name, str(entry.path), str(entry.projector)) == ("a", "/x.gguf", "/mm.gguf")
+    for models in ((), ("--model", "/x.gguf", "--model", "/y.gguf")):
+        answer = peernode("serve", *models, "--projector", "/mm.gguf", "--home", home.path)
+        assert answer.code == 2
+        assert "--projector" in answer.err
+
+
 def test_an_error_inside_trios_groups_is_still_one_sentence(peernode, monkeypatch):
     import types
 

@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import trio
@@ -48,6 +48,7 @@ FACTS = ModelFacts(
     template_digest=b"t" * 32,
     sampler_version="gumbel/1",
     size_bytes=1,
+    features=("vision",),
 )
 
 
@@ -136,7 +137,7 @@ class Party:
 
     async def advertise(self) -> None:
         """Say once what is offered here; enough for a test that is shorter than a lease."""
-        models = (CARD,) if self.engine else ()
+        models = (replace(CARD, features=self.engine.facts.features),) if self.engine and self.engine.facts else ()
         at = now_ms()
         advert = Advert(NETWORK, self.peer_id, at, at, LEASE_MS, tuple(self.mesh.addresses()), "0", 8, 8, 0, models)
         await self.mesh.publish(sign_advert(advert, self.identity))

@@ -25,7 +25,7 @@ from peernode.chat.tools import Tool
 from peernode.market.verification import verify_receipt
 from peernode.wire.bounds import MAX_IMAGES_BYTES
 from peernode.wire.receipt import ids_digest, text_digest
-from tests.market.scripted import Party, ScriptedEngine, collect, job, pair, party
+from tests.market.scripted import FACTS, Party, ScriptedEngine, collect, job, pair, party
 from tests.samples import CARD, REQUEST
 
 
@@ -104,6 +104,19 @@ async def test_tools_and_the_largest_images_reach_the_engine_whole(tmp_path: Pat
         assert events[0] == Started(provider.peer_id, CARD.id, "hermes+think")
         assert isinstance(events[-1], Receipted)
         assert engine.requests == [request]
+
+
+async def test_images_for_a_model_that_reads_only_text_are_refused_before_anybody_is_asked(tmp_path: Path) -> None:
+    pictured = Message("user", "what is it?", images=(Image(0, b"x"),))
+    engine = ScriptedEngine()
+    engine.facts = replace(FACTS, features=())
+    async with pair(tmp_path, engine) as (edge, _):
+        error = error_of(
+            await collect(edge.coordinator, replace(job(), request=replace(REQUEST, messages=(pictured,))))
+        )
+        assert isinstance(error, BadRequest)
+        assert (error.param, "reads only text" in error.sentence) == ("messages", True)
+        assert engine.requests == []
 
 
 async def test_a_refusal_by_a_peer_names_the_parameter_and_the_reason(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ import random
 from collections import Counter
 from dataclasses import replace
 
-from peernode.market.routing import Candidate, rank
+from peernode.chat.message import Image, Message
+from peernode.chat.request import ChatRequest
+from peernode.market.routing import Candidate, able, rank
 from tests.samples import CARD
 
 IDLE = Candidate("a", CARD, slots=8, free_slots=8, queued=0, in_flight=0)
@@ -34,3 +36,12 @@ def test_between_equals_this_node_comes_first_and_the_rest_by_chance() -> None:
 def test_one_seed_gives_one_order() -> None:
     candidates = [replace(IDLE, peer=str(number)) for number in range(20)]
     assert rank(candidates, random.Random(7)) == rank(candidates, random.Random(7))
+
+
+def test_only_models_that_see_are_asked_about_images() -> None:
+    seeing = replace(IDLE, peer="seeing", card=replace(CARD, features=("chat", "vision")))
+    blind = replace(IDLE, peer="blind", card=replace(CARD, features=()))
+    text = ChatRequest((Message("user", "Hello"),))
+    image = ChatRequest((Message("user", "Look"), Message("user", "here", images=(Image(0, b"x"),))))
+    assert able([blind, seeing], text) == [blind, seeing]
+    assert able([blind, seeing], image) == [seeing]
