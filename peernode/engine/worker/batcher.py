@@ -72,9 +72,12 @@ class Batcher:
             self._report_end(sequence, Growth())
             return True
         if not self._line and self._fits(sequence):
+            self._line.pass_by(sequence)
             self._start(sequence)
             return True
-        return self._line.join(sequence)
+        joined = self._line.join(sequence)
+        self._admit()
+        return joined
 
     def cancel(self, job: int) -> None:
         """End the job now; what it already said stands. A job that is not here has ended before."""
@@ -236,15 +239,31 @@ class Batcher:
             self._suspects = sequences
 
     def _preempt_youngest(self) -> bool:
-        """Put the youngest back in the line, to be computed again later; its answer so far stands."""
+        """Put the youngest back in the line, to be computed again later; a background job rather than another."""
         if len(self._running) < 2:
             return False
-        youngest = self._running[next(reversed(self._running))]
-        self._leave(youngest)
+        youngest = max(reversed(self._running.values()), key=lambda sequence: sequence.background)
         self._residents.drop(youngest)
-        youngest.put_back()
-        self._line.come_back(youngest)
+        self._put_back(youngest)
         return True
+
+    def _make_way(self, sequence: Sequence) -> None:
+        """Put background jobs back, the youngest first, if that is what keeps out one that is none."""
+        behind = [one for one in reversed(self._running.values()) if one.background]
+        if sequence.background or self._lacking(sequence) > sum(one.reserved for one in behind):
+            return
+        for one in behind:
+            if self._fits(sequence):
+                return
+            # What it has computed stays as a cached prefix, as long as nobody needs the room.
+            self._residents.retire(one)
+            self._put_back(one)
+
+    def _put_back(self, sequence: Sequence) -> None:
+        """Its answer so far stands."""
+        self._leave(sequence)
+        sequence.put_back()
+        self._line.come_back(sequence)
 
     def _fail(self, sequence: Sequence, cause: str) -> None:
         self._leave(sequence)
@@ -273,13 +292,19 @@ class Batcher:
         return sum(sequence.reserved - sequence.in_memory for sequence in self._running.values())
 
     def _fits(self, sequence: Sequence) -> bool:
-        if len(self._running) >= self._slots:
-            return False
+        return len(self._running) < self._slots and self._lacking(sequence) <= 0
+
+    def _lacking(self, sequence: Sequence) -> int:
+        """How many cells too few there are for it."""
         needed = sequence.reserved - self._residents.credit(sequence)
-        return self._residents.pinned + self._promised() + needed <= self._kv_tokens
+        return self._residents.pinned + self._promised() + needed - self._kv_tokens
 
     def _admit(self) -> None:
-        while (sequence := self._line.head()) is not None and self._fits(sequence):
+        while (sequence := self._line.head()) is not None:
+            if not self._fits(sequence):
+                self._make_way(sequence)
+                if not self._fits(sequence):
+                    return
             self._line.serve(sequence)
             self._start(sequence)
 

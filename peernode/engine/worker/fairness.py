@@ -32,14 +32,14 @@ class Shares:
 
 
 class Line:
-    """The jobs that wait: in order of arrival for one payer, by fair shares between payers.
+    """The jobs that wait: in order of arrival for one payer, by fair shares between payers, background jobs last.
 
     A quarter of the places is kept for payers who have nothing in the line, so that one cannot fill it.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._queues: dict[str, deque[Sequence]] = {}
+        self._tiers: dict[bool, dict[str, deque[Sequence]]] = {False: {}, True: {}}
         self._shares = Shares()
         self._size = 0
 
@@ -48,39 +48,48 @@ class Line:
 
     def join(self, sequence: Sequence) -> bool:
         """False when there is no place."""
-        kept = self._limit // 4 if sequence.payer in self._queues else 0
+        kept = self._limit // 4 if any(sequence.payer in tier for tier in self._tiers.values()) else 0
         if self._size >= self._limit - kept:
             return False
-        self._queues.setdefault(sequence.payer, deque()).append(sequence)
+        self._queue_of(sequence).append(sequence)
         self._size += 1
         return True
 
     def come_back(self, sequence: Sequence) -> None:
         """Stand before all others of the same payer; there is always a place for one who was served before."""
-        self._queues.setdefault(sequence.payer, deque()).appendleft(sequence)
+        self._queue_of(sequence).appendleft(sequence)
         self._size += 1
 
     def head(self) -> Sequence | None:
         """Who comes next. Nobody overtakes it, so that a large job is not starved by small ones."""
-        return self._queues[self._shares.next(self._queues)][0] if self._queues else None
+        tier = self._tiers[False] or self._tiers[True]
+        return tier[self._shares.next(tier)][0] if tier else None
 
     def serve(self, sequence: Sequence) -> None:
         """Take the head out of the line."""
         self._take(sequence)
+        self.pass_by(sequence)
+
+    def pass_by(self, sequence: Sequence) -> None:
+        """It is served without having waited, which counts all the same."""
         self._shares.charge(sequence.payer, sequence.reserved)
 
     def leave(self, job: int) -> Sequence | None:
         """Take a job out of the line, or None if it does not wait."""
-        for queue in self._queues.values():
-            for sequence in queue:
-                if sequence.job == job:
-                    self._take(sequence)
-                    return sequence
+        for tier in self._tiers.values():
+            for queue in tier.values():
+                for sequence in queue:
+                    if sequence.job == job:
+                        self._take(sequence)
+                        return sequence
         return None
 
+    def _queue_of(self, sequence: Sequence) -> deque[Sequence]:
+        return self._tiers[sequence.background].setdefault(sequence.payer, deque())
+
     def _take(self, sequence: Sequence) -> None:
-        queue = self._queues[sequence.payer]
+        queue = self._queue_of(sequence)
         queue.remove(sequence)
         self._size -= 1
         if not queue:
-            del self._queues[sequence.payer]
+            del self._tiers[sequence.background][sequence.payer]

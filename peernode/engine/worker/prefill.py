@@ -1,7 +1,7 @@
 """Whose prompt is computed in the next step, and how much of it.
 
-Owns the division of a step's prompt budget: fair shares between payers, order of arrival for one payer, and waiting
-for a prefix that another sequence is just computing.
+Owns the division of a step's prompt budget: background jobs last, fair shares between payers, order of arrival for one
+payer, and waiting for a prefix that another sequence is just computing.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ class Prefill:
         sizes: dict[int, int] = {}
         waiting = {sequence.job: sequence for sequence in ready}
         while room > 0 and waiting:
-            payers = {sequence.payer: None for sequence in waiting.values()}
+            entitled = [one for one in waiting.values() if not one.background] or list(waiting.values())
+            payers = {sequence.payer: None for sequence in entitled}
             payer = self._shares.next(payers)
-            sequence = next(sequence for sequence in waiting.values() if sequence.payer == payer)
+            sequence = next(sequence for sequence in entitled if sequence.payer == payer)
             done = sizes.get(sequence.job, 0)
             left = _until_boundary(sequence) - done
             size = left if _is_indivisible(sequence) else min(left, room, _TURN if len(payers) > 1 else room)
