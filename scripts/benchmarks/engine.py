@@ -30,7 +30,7 @@ from peernode.engine import Engine
 
 OURS, BARE, SAME_KV, F16 = "peernode worker", "bare loop", "batched-bench", "batched-bench, f16"
 # Types of keys and values that the worker has with each kv_type, on a CPU.
-KV_PAIRS = {"auto": ("f16", "q8_0"), "f16": ("f16", "f16"), "q8_0": ("q8_0", "q8_0")}
+KV_PAIRS = {"auto": ("q8_0", "f16"), "f16": ("f16", "f16"), "q8_0": ("q8_0", "q8_0")}
 
 
 async def measure(options, console: Console) -> Samples:
@@ -61,18 +61,13 @@ async def measure(options, console: Console) -> Samples:
 
 
 def show_profile(console: Console, engine: Engine) -> None:
-    """The engine's own account of where a step's time goes, if it keeps one."""
-    shares = {
-        field.name.removesuffix("_s"): getattr(engine.load(), field.name)
-        for field in dataclasses.fields(engine.load())
-        if field.name in ("fill_s", "decode_s", "sample_s", "emit_s")
-    }
-    total = sum(shares.values())
-    if not total:
-        return
-    table = make_table("Where a step's time went, over the whole run", "part", "seconds", "share")
-    for name, seconds in shares.items():
-        table.add_row(name, f"{seconds:.2f}", f"{100 * seconds / total:.1f} %")
+    """The engine's own account of where a step's time goes."""
+    load = engine.load()
+    seconds = dataclasses.asdict(load.seconds)
+    total = sum(seconds.values()) or 1.0
+    table = make_table(f"Where the time of {load.steps} steps went", "part", "ms per step", "share")
+    for name, spent in seconds.items():
+        table.add_row(name, f"{1000 * spent / max(1, load.steps):.3f}", f"{100 * spent / total:.1f} %")
     console.print(table)
 
 

@@ -21,8 +21,6 @@ from long_context import with_context
 from prompts import filler, story_prompt
 from rich.console import Console
 
-from peernode.node.config import EngineConfig
-
 PREFILL = "prefill "
 IDLE, BUSY = "idle", "busy"
 P50, P99, WORST, QUIET = "p50", "p99", "worst", "p50 before"
@@ -62,7 +60,10 @@ class Stream:
 
 def one_round(url: str, options, salt: str) -> tuple[dict[str, float], float, float, int]:
     """Gaps in seconds (P50, P99, WORST, QUIET), prefill seconds idle and busy, and the prompt's tokens."""
-    long_prompts = [chat_body(MODEL_ID, filler(f"{salt} {when}", options.prompt), tokens=2) for when in (IDLE, BUSY)]
+    long_prompts = [
+        chat_body(MODEL_ID, filler(f"{salt} {when}", options.prompt) + "\nWhat is this about?", tokens=8)
+        for when in (IDLE, BUSY)
+    ]
     idle = run_together(url, long_prompts[:1]).answers[0]
     streams = [Stream(url, story_prompt(f"{salt} {at}"), options.stream_tokens) for at in range(options.streams)]
     try:
@@ -79,6 +80,8 @@ def one_round(url: str, options, salt: str) -> tuple[dict[str, float], float, fl
         for stream in streams:
             stream.stop()
     busy = long.join()
+    if not busy.stamps:
+        raise LoadFailed(f"{url} answered the long prompt without any text")
     answers = [answer for stream in streams for answer in stream.answers()]
     during = [gap for answer in answers for gap in gaps(answer, busy.sent, busy.stamps[0])]
     before = [gap for answer in answers for gap in gaps(answer, idle.stamps[-1], busy.sent)]
@@ -107,9 +110,10 @@ def measure(options, console: Console, scratch: Path) -> Samples:
     samples = Samples()
     model = with_context(options.model, options.context)
     shape = Shape(model, options.threads, scratch, options.streams + 4, options.kv_tokens, options.context)
+    settings = {"itl_target_ms": options.target_ms, "speculation": "off", **dict(options.set)}
     with ExitStack() as stack:
         with environment(options.env):
-            urls = {OURS: stack.enter_context(peernode_server(shape, ours_settings(options)))}
+            urls = {OURS: stack.enter_context(peernode_server(shape, settings))}
         if not options.ours_only:
             urls[LLAMA_SERVER] = stack.enter_context(llama_server(shape))
         for url in urls.values():
@@ -127,12 +131,6 @@ def measure(options, console: Console, scratch: Path) -> Samples:
                     f"{figures[P99] * 1000:.0f} ms; {prompt_tokens} prompt tokens {busy_s:.1f} s, idle {idle_s:.1f} s"
                 )
     return samples
-
-
-def ours_settings(options) -> dict[str, object]:
-    wanted = {"itl_target_ms": options.target_ms, "speculation": "off"}
-    known = {name: value for name, value in wanted.items() if name in EngineConfig.model_fields}
-    return {**known, **dict(options.set)}
 
 
 def show(console: Console, samples: Samples, options) -> None:

@@ -13,14 +13,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
 from bench_report import Progress, Samples, bench_parser, environment, make_table, orderly, write_json
-from chat_servers import LLAMA_SERVER, MODEL_ID, OURS, Shape, llama_server, peernode_server
+from chat_servers import LLAMA_SERVER, MODEL_ID, OURS, Shape, llama_server, peernode_node, prefilled_tokens
 from load import Round, chat_body, run_round, run_together
 from long_context import with_context
 from prompts import filler
 from rich.console import Console
 
 TOGETHER, COLD, CACHED = "together", "cold", "cached"
-PROMPT, COMPUTED = "prompt tokens of ", "computed by "
+PROMPT, COMPUTED, COUNTER = "prompt tokens of ", "computed by ", "counted by the engine"
 
 
 def ask(url: str, prompts: list[str]) -> Round:
@@ -33,15 +33,18 @@ def measure(options, console: Console, scratch: Path) -> Samples:
     shape = Shape(model, options.threads, scratch, options.slots, options.kv_tokens, options.context)
     with ExitStack() as stack:
         with environment(options.env):
-            urls = {OURS: stack.enter_context(peernode_server(shape, dict(options.set)))}
-        urls[LLAMA_SERVER] = stack.enter_context(llama_server(shape))
+            node = stack.enter_context(peernode_node(shape, dict(options.set)))
+        urls = {OURS: node.url, LLAMA_SERVER: stack.enter_context(llama_server(shape))}
         for url in urls.values():
             run_round(url, MODEL_ID, clients=2, tokens=8, salt=999, temperature=0.0)
         progress = Progress(console, options.rounds * len(urls) * 3)
         for number in range(options.rounds):
             for name, url in urls.items():
                 shared = filler(f"{number:04} {name}", options.shared)
+                before = prefilled_tokens(node)
                 rounds = {TOGETHER: ask(url, [f"{shared}\nQuestion {at}?" for at in range(options.requests)])}
+                if name == OURS:
+                    samples.add(COUNTER, TOGETHER, prefilled_tokens(node) - before)
                 # Unlike the shared part of the same round, of which the cache must know nothing.
                 prefix = filler(f"{number + 5000:04} {name}", options.cached)
                 rounds[COLD] = ask(url, [f"{prefix}\nWhat is this about?"])
@@ -86,6 +89,8 @@ def show(console: Console, samples: Samples, options) -> None:
             )
         table.add_section()
     console.print(table)
+    counted = samples.cell(COUNTER, TOGETHER, 0)
+    console.print(f"The engine's own counter says of the {options.requests} requests: {counted} tokens computed.")
 
 
 def main() -> None:

@@ -19,8 +19,8 @@ from chat_servers import MODEL_ID, OURS, SERVERS, Shape, peernode_server
 from load import run_round
 from rich.console import Console
 
-from peernode.node.config import EngineConfig
-
+# Everybody may wait, and ours speculates as little as the others do by default.
+OUR_SETTINGS = {"queue_limit": 64, "speculation": "off"}
 FIRST, WORST = "first ", "worst "
 
 
@@ -33,7 +33,7 @@ def measure(options, console: Console, scratch: Path) -> Samples:
             console.print(f"starting: {name}")
             if name == OURS:
                 with environment(options.env):
-                    urls[name] = stack.enter_context(peernode_server(shape, {**defaults(), **dict(options.set)}))
+                    urls[name] = stack.enter_context(peernode_server(shape, {**OUR_SETTINGS, **dict(options.set)}))
             else:
                 urls[name] = stack.enter_context(SERVERS[name](shape))
             run_round(urls[name], MODEL_ID, clients=2, tokens=8, salt=999, temperature=0.0)
@@ -53,12 +53,6 @@ def measure(options, console: Console, scratch: Path) -> Samples:
                         f"{outcome.tokens} tokens, worst first token {max(outcome.first_token_s):.2f} s"
                     )
     return samples
-
-
-def defaults() -> dict[str, object]:
-    """Everybody may wait, and ours speculates as little as the others do by default."""
-    wanted = {"queue_limit": 64, "speculation": "off"}
-    return {name: value for name, value in wanted.items() if name in EngineConfig.model_fields}
 
 
 def show(console: Console, samples: Samples, options) -> None:

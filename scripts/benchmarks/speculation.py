@@ -6,7 +6,6 @@ both must say the same, so the table also tells how many answers were identical.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import sys
 from contextlib import AsyncExitStack
@@ -20,8 +19,6 @@ from bench_report import Progress, Samples, bench_parser, environment, make_tabl
 from engine_load import ask, running_engine
 from prompts import edit_prompt, story_prompt
 from rich.console import Console
-
-from peernode.engine import EngineSettings
 
 ON, OFF = "auto", "off"
 EDIT, FREE, FREE_WARM = "repetitive edit", "free text, temperature 0", "free text, temperature 0.8"
@@ -51,9 +48,10 @@ async def measure(options, console: Console) -> Samples:
                     samples.add(side, case, answer.rate)
                     samples.add(TOKENS, case, answer.usage.completion_tokens)
                     texts[side] = answer.text
+                    load = engines[side].load()
                     progress(
                         f"round {number + 1}: {case}, {side}: {answer.rate:.1f} tokens/s, "
-                        f"{answer.usage.completion_tokens} tokens"
+                        f"{answer.usage.completion_tokens} tokens; guesses: {load.accepted} of {load.drafted}"
                     )
                 samples.add(IDENTICAL, case, float(texts[ON] == texts[OFF]))
     return samples
@@ -92,8 +90,6 @@ def main() -> None:
         options.rounds, options.tokens = 1, 24
     with orderly() as console:
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-        if "speculation" not in {field.name for field in dataclasses.fields(EngineSettings)}:
-            console.print("This version has no speculation: both sides run without.")
         samples = trio.run(measure, options, console)
         show(console, samples, options)
         write_json(options.json, "speculation", options, samples)

@@ -7,6 +7,7 @@ default, they do.
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import tempfile
@@ -38,27 +39,36 @@ class Shape:
     context: int = 4096
 
 
-def peernode_server(shape: Shape, settings: Mapping[str, object] | None = None) -> AbstractContextManager[str]:
-    """A real ``peernode serve``, asked at its own edge. ``settings`` go to the section [engine]."""
-    return _peernode_server(shape, settings or {})
-
-
 @contextmanager
-def _peernode_server(shape: Shape, settings: Mapping[str, object]) -> Iterator[str]:
+def peernode_node(shape: Shape, settings: Mapping[str, object] | None = None) -> Iterator[NodeProcess]:
+    """A real ``peernode serve``, to be asked at its own edge. ``settings`` go to the section [engine]."""
     engine = {"slots": shape.slots, "kv_tokens": shape.kv_tokens, "context": shape.context, "threads": shape.threads}
-    lines = [f"{name} = {json.dumps(value)}" for name, value in {**engine, **settings}.items()]
+    lines = [f"{name} = {json.dumps(value)}" for name, value in {**engine, **(settings or {})}.items()]
     folder = Path(tempfile.mkdtemp(prefix="peernode", dir=shape.scratch))
     config = folder / "peernode.toml"
     config.write_text("\n".join(["[engine]", *lines, "[limits]", "first_token_s = 600.0", "job_s = 1800.0", ""]))
-    node = NodeProcess(
-        folder / "home", "--config", str(config), "--model", f"{MODEL_ID}={shape.model}", name="peernode"
-    )
+    node = NodeProcess(folder / "home", "--config", str(config), "--model", f"{MODEL_ID}={shape.model}", name=OURS)
     try:
         node.start()
         node.wait_for_model()
-        yield node.url
+        yield node
     finally:
         node.kill()
+
+
+@contextmanager
+def peernode_server(shape: Shape, settings: Mapping[str, object] | None = None) -> Iterator[str]:
+    with peernode_node(shape, settings) as node:
+        yield node.url
+
+
+def prefilled_tokens(node: NodeProcess) -> int:
+    """The engine's own counter of prompt tokens that were computed."""
+    access = json.loads((node.home / "admin.json").read_text())
+    answer = httpx.get(access["url"] + "/admin/metrics", headers={"Authorization": f"Bearer {access['token']}"})
+    found = re.search(r"^peernode_engine_prefilled_total\{.*\} (\S+)$", answer.raise_for_status().text, re.MULTILINE)
+    assert found, "no such metric"
+    return int(float(found[1]))
 
 
 def llama_server(shape: Shape) -> AbstractContextManager[str]:
