@@ -9,6 +9,7 @@ from typing import Protocol
 
 from peernode.chat.events import JobEvent
 from peernode.chat.request import ChatRequest
+from peernode.wire import canonical
 
 SEED_MASK = (1 << 63) - 1
 
@@ -32,6 +33,13 @@ class ChatJob:
     total_s: float = 600.0
     continue_from: tuple[int, ...] = ()
     payer: str = ""
+
+
+def seed_of_choice(seed: int, index: int) -> int:
+    """The seed of one choice of several: the first has the answer's own, the others what follows from it."""
+    if index == 0:
+        return seed
+    return int.from_bytes(canonical.digest(canonical.encode([seed, index]))[:8], "big") & SEED_MASK
 
 
 class JobRunner(Protocol):

@@ -6,6 +6,8 @@ that looks like an end before the receipt is settled, and never an end without a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -13,12 +15,12 @@ import trio
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from peernode.chat.errors import JobError
 from peernode.chat.events import Failed, Finished, JobEvent, Receipted, Started, Tokens
 from peernode.chat.job import ChatJob
 from peernode.edge.answers import error_response
 from peernode.edge.boundary import defect
-from peernode.edge.errors import Defect, ShuttingDown
+from peernode.edge.choices import side_by_side
+from peernode.edge.errors import ShuttingDown
 from peernode.edge.services import EdgeServices
 from peernode.edge.settlement import Settlement, settled, unsettled
 from peernode.errors import PeernodeError
@@ -28,36 +30,50 @@ log = structlog.get_logger("peernode.edge")
 
 
 class AnswerWriter(Protocol):
-    """One dialect's pure words for a job's events. Bytes returned are sent at once; empty bytes hold the answer back.
+    """One dialect's pure words for the events of jobs, each by its index among the choices of one answer.
 
-    ``headers`` is asked once, when the first bytes are there. ``failed`` is asked only after bytes were sent.
+    Bytes returned are sent at once; empty bytes hold the answer back. ``headers`` is asked once, when the first bytes
+    are there. A choice ends with ``settled`` or ``failed``; ``ended`` is asked when all have, if not all failed before
+    the first bytes: then there is no answer, but an error.
     """
 
     def headers(self) -> list[tuple[bytes, bytes]]: ...
 
-    def started(self, event: Started) -> None: ...
+    def started(self, choice: int, event: Started) -> None: ...
 
-    def tokens(self, event: Tokens) -> bytes: ...
+    def tokens(self, choice: int, event: Tokens) -> bytes: ...
 
-    def finished(self, event: Finished) -> bytes: ...
+    def finished(self, choice: int, event: Finished) -> bytes: ...
 
-    def settled(self, settlement: Settlement) -> bytes: ...
+    def settled(self, choice: int, settlement: Settlement) -> bytes: ...
 
-    def failed(self, error: PeernodeError) -> bytes: ...
+    def failed(self, choice: int, error: PeernodeError) -> bytes: ...
+
+    def ended(self) -> bytes: ...
+
+
+@dataclass(slots=True)
+class _Choice:
+    """How far one job has come."""
+
+    job: ChatJob
+    provider: str = ""
+    finished: bool = False
+    over: bool = False
 
 
 class JobResponse(Response):
-    """Runs ``job`` and answers with what ``writer`` makes of it."""
+    """Runs ``jobs``, the choices of one answer, and answers with what ``writer`` makes of them."""
 
-    def __init__(self, services: EdgeServices, job: ChatJob, writer: AnswerWriter) -> None:
+    def __init__(self, services: EdgeServices, jobs: Sequence[ChatJob], writer: AnswerWriter) -> None:
         self.status_code = 200
         self.background = None
         self._services = services
-        self._job = job
         self._writer = writer
+        self._choices = [_Choice(job) for job in jobs]
         self._begun = self._hung_up = self._complete = False
-        self._provider = ""
-        self._finished = False
+        # Failures from before the first bytes: nobody was told yet.
+        self._untold: list[tuple[int, PeernodeError]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal: PeernodeError | None = None
@@ -65,18 +81,18 @@ class JobResponse(Response):
             nursery.start_soon(self._watch, receive, nursery.cancel_scope)
             try:
                 refusal = await self._answer(send)
-            except trio.Cancelled:
+            except BaseException:  # cancelled: by itself, or in a group when there are several choices
                 if not self._hung_up:
                     await self._last_word(scope, receive, send)
                 raise
             nursery.cancel_scope.cancel()
         if self._hung_up and not self._complete:
-            log.info("client_hung_up", finished=self._finished)
+            log.info("client_hung_up", finished=all(choice.finished for choice in self._choices))
             return
         # The closing message goes out here, out of the watcher's reach: the server reports "disconnect" while it is
         # still putting the connection back, and a cancel there would leave that connection without an idle timeout.
         if refusal is not None:
-            await error_response(refusal, self._job.request_id)(scope, receive, send)
+            await error_response(refusal, self._request_id)(scope, receive, send)
         else:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -86,51 +102,84 @@ class JobResponse(Response):
         self._hung_up = True
         scope.cancel()
 
+    @property
+    def _request_id(self) -> str:
+        return self._choices[0].job.request_id
+
     async def _answer(self, send: Send) -> PeernodeError | None:
-        """Relay the job. Returns the error to answer with when nothing was sent yet, else None."""
+        """Relay the jobs. Returns the error to answer with when nothing was sent and nothing will be, else None."""
         try:
-            async with self._services.runner.open(self._job) as events:
-                async for event in events:
-                    if isinstance(event, Failed) and not self._finished:
-                        return await self._fail(event.error, send)
-                    await self._send(await self._words(event), send)
-                    if isinstance(event, (Receipted, Failed)):
-                        self._complete = True
-                        return None
+            async with side_by_side(self._services.runner, [choice.job for choice in self._choices]) as happenings:
+                async for index, event in happenings:
+                    await self._take(index, event, send)
+                    if all(choice.over for choice in self._choices):
+                        return await self._end(send)
             raise AssertionError("a job stream stopped without its last event")
         except Exception as err:  # noqa: BLE001  # a runner's defect; logged by defect(), and the client hears of it
-            return None if self._complete else await self._fail(defect(err), send)
+            if self._complete:
+                return None
+            await self._fail_all(defect(err), send)
+            return await self._end(send)
 
-    async def _words(self, event: JobEvent) -> bytes:
+    async def _take(self, index: int, event: JobEvent | Exception, send: Send) -> None:
+        choice = self._choices[index]
+        if isinstance(event, Exception):
+            await self._fail(index, defect(event), send)
+        elif isinstance(event, Failed) and not choice.finished:
+            await self._fail(index, event.error, send)
+        else:
+            await self._send(await self._words(index, event), send)
+            choice.over = isinstance(event, (Receipted, Failed))
+
+    async def _words(self, index: int, event: JobEvent) -> bytes:
+        choice = self._choices[index]
         match event:
             case Started(provider=provider):
-                self._provider = provider
-                self._writer.started(event)
+                choice.provider = provider
+                self._writer.started(index, event)
                 return b""
             case Tokens():
-                return self._writer.tokens(event)
+                return self._writer.tokens(index, event)
             case Finished():
-                self._finished = True
-                return self._writer.finished(event)
+                choice.finished = True
+                return self._writer.finished(index, event)
             case Receipted():
-                return self._writer.settled(await settled(event, self._services.receipts))
+                return self._writer.settled(index, await settled(event, self._services.receipts))
             case Failed(error=error):
-                log.warning("answer_without_receipt", code=error.code, provider=self._provider)
-                return self._writer.settled(unsettled(error, self._provider))
+                log.warning("answer_without_receipt", code=error.code, provider=choice.provider)
+                return self._writer.settled(index, unsettled(error, choice.provider))
 
-    async def _fail(self, error: JobError | Defect, send: Send) -> PeernodeError | None:
-        log.info("job_failed", code=error.code, model=self._job.model[:100], midstream=self._begun)
-        if not self._begun:
-            return error
-        await self._send(self._writer.failed(error), send)
+    async def _fail(self, index: int, error: PeernodeError, send: Send) -> None:
+        job = self._choices[index].job
+        log.info("job_failed", code=error.code, model=job.model[:100], choice=index, midstream=self._begun)
+        self._choices[index].over = True
+        if self._begun:
+            await self._send(self._writer.failed(index, error), send)
+        else:
+            self._untold.append((index, error))
+
+    async def _fail_all(self, error: PeernodeError, send: Send) -> None:
+        for index, choice in enumerate(self._choices):
+            if not choice.over:
+                await self._fail(index, error, send)
+
+    async def _end(self, send: Send) -> PeernodeError | None:
+        if len(self._untold) == len(self._choices):
+            return self._untold[0][1]
+        await self._send(self._told() + self._writer.ended(), send)
         self._complete = True
         return None
+
+    def _told(self) -> bytes:
+        untold, self._untold = self._untold, []
+        return b"".join(self._writer.failed(index, error) for index, error in untold)
 
     async def _send(self, body: bytes, send: Send) -> None:
         if not body:
             return
         if not self._begun:
             self._begun = True
+            body += self._told()
             await send({"type": "http.response.start", "status": 200, "headers": self._writer.headers()})
         await send({"type": "http.response.body", "body": body, "more_body": True})
 
@@ -141,7 +190,8 @@ class JobResponse(Response):
         error = ShuttingDown("The node is shutting down.", remedy="Send the request again, or to another node.")
         with trio.CancelScope(shield=True, deadline=trio.current_time() + LAST_WORD_S):
             if self._begun:
-                await self._send(self._writer.failed(error), send)
+                await self._fail_all(error, send)
+                await self._send(self._writer.ended(), send)
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
             else:
-                await error_response(error, self._job.request_id)(scope, receive, send)
+                await error_response(error, self._request_id)(scope, receive, send)

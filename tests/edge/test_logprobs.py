@@ -89,4 +89,5 @@ async def test_a_model_lists_what_is_supported(edge):
     (model,) = (await edge.client.get("/v1/models")).json()["data"]
     supported = set(model["supported_parameters"])
     assert supported >= {"logit_bias", "top_k", "min_p", "top_a", "logprobs", "top_logprobs", "repetition_penalty"}
-    assert not supported & {"n", "tools", "response_format"}
+    assert supported >= {"n", "tools", "tool_choice", "response_format"}
+    assert not supported & {"functions", "audio"}

@@ -13,6 +13,7 @@ from peernode.chat.request import ChatRequest, Message
 from peernode.chat.sampling import Sampling
 from peernode.edge.openai.chat_request import read_chat_call
 from peernode.wire import canonical
+from tests.edge.asked import CALL, PNG, calling, image, nested, shown, tool
 
 USER = {"role": "user", "content": "hi"}
 
@@ -44,9 +45,78 @@ def refused(**changes):
         ({"messages": [{"role": "user"}]}, "messages[0].content"),
         ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content"),
         ({"messages": [{**USER, "name": 5}]}, "messages[0].name"),
-        ({"messages": [USER, {"role": "tool", "content": "x", "tool_call_id": "1"}]}, "messages[1]"),
-        ({"messages": [{"role": "assistant", "content": None, "tool_calls": [{}]}]}, "messages[0]"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages[0].content[0]"),
+        ({"messages": [USER, {"role": "tool", "tool_call_id": "1"}]}, "messages[1].content"),
+        ({"messages": [USER, {"role": "tool", "content": "x", "tool_call_id": 1}]}, "messages[1].tool_call_id"),
+        ({"messages": [{"role": "assistant", "tool_calls": [{}]}]}, "messages[0].tool_calls[0]"),
+        ({"messages": [{"role": "assistant", "tool_calls": {"id": "1"}}]}, "messages[0].tool_calls"),
+        ({"messages": [{**USER, "tool_calls": [CALL]}]}, "messages[0].tool_calls"),
+        ({"messages": [calling(id=1)]}, "messages[0].tool_calls[0].id"),
+        ({"messages": [calling(function={"name": "a b"})]}, "messages[0].tool_calls[0].function.name"),
+        (
+            {"messages": [calling(function={"name": "a", "arguments": 5})]},
+            "messages[0].tool_calls[0].function.arguments",
+        ),
+        ({"messages": [{"role": "function", "name": "f", "content": "x"}]}, "messages[0]"),
+        ({"messages": [{"role": "assistant", "function_call": {"name": "f"}}]}, "messages[0]"),
+        (shown({"type": "input_audio"}), "messages[0].content[0]"),
+        (shown({"type": "image_url"}), "messages[0].content[0].image_url"),
+        (shown({"type": "image_url", "image_url": {"url": 5}}), "messages[0].content[0].image_url.url"),
+        (shown(image("https://there.example/cat.png")), "messages[0].content[0].image_url.url"),
+        (shown(image("file:///etc/passwd")), "messages[0].content[0].image_url.url"),
+        (shown(image("data:image/png,abc")), "messages[0].content[0].image_url.url"),
+        (shown(image("data:text/html;base64,AAAA")), "messages[0].content[0].image_url.url"),
+        (shown(image("data:image/png;base64,?")), "messages[0].content[0].image_url.url"),
+        (shown(image("data:image/png;base64,AAA")), "messages[0].content[0].image_url.url"),
+        (shown(image("data:image/png;base64,")), "messages[0].content[0].image_url.url"),
+        (shown(image(PNG), role="assistant"), "messages[0].content[0]"),
+        (shown(*[image(PNG)] * 65), "messages[0].content"),
+        ({"messages": [{**USER, "images": "AAAA"}]}, "messages[0].images"),
+        ({"messages": [{**USER, "images": ["?"]}]}, "messages[0].images[0]"),
+        ({"messages": [{"role": "system", "content": "x", "images": ["AAAA"]}]}, "messages[0].images"),
+        ({"tools": {}}, "tools"),
+        ({"tools": [{"type": "function"}]}, "tools[0]"),
+        ({"tools": [{"type": "web_search"}]}, "tools[0]"),
+        ({"tools": [tool(name="a b")]}, "tools[0].function.name"),
+        ({"tools": [tool(name="x" * 129)]}, "tools[0].function.name"),
+        ({"tools": [tool(description=5)]}, "tools[0].function.description"),
+        ({"tools": [tool(parameters=[])]}, "tools[0].function.parameters"),
+        ({"tools": [tool(parameters={"a": "x" * (1 << 18)})]}, "tools[0].function.parameters"),
+        ({"tools": [tool(parameters=nested(100))]}, "tools[0].function.parameters"),
+        ({"tools": [tool(parameters={"a": "\ud800"})]}, "tools[0].function.parameters"),
+        ({"tools": [tool(strict="yes")]}, "tools[0].function.strict"),
+        ({"tools": [tool(), tool()]}, "tools[1].function.name"),
+        ({"tools": [tool(name=f"t{at}") for at in range(129)]}, "tools"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"tool_choice": "maybe"}, "tool_choice"),
+        ({"tools": [tool()], "tool_choice": {"type": "allowed_tools"}}, "tool_choice"),
+        ({"tools": [tool()], "tool_choice": {"type": "function", "function": {"name": "g"}}}, "tool_choice"),
+        ({"parallel_tool_calls": "no"}, "parallel_tool_calls"),
+        ({"response_format": "json"}, "response_format"),
+        ({"response_format": {"type": "xml"}}, "response_format.type"),
+        ({"response_format": {"type": ["text"]}}, "response_format.type"),
+        ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
+        ({"response_format": {"type": "json_schema", "json_schema": {}}}, "response_format.json_schema.schema"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": {}, "strict": 1}}},
+            "response_format.json_schema.strict",
+        ),
+        ({"response_format": {"type": "grammar", "grammar": "a"}}, "response_format.syntax"),
+        ({"response_format": {"type": "grammar", "syntax": "lark"}}, "response_format.grammar"),
+        (
+            {"tools": [tool()], "tool_choice": "required", "response_format": {"type": "json_object"}},
+            "response_format",
+        ),
+        ({"n": 0}, "n"),
+        ({"n": 9}, "n"),
+        ({"n": True}, "n"),
+        ({"reasoning_effort": "extreme"}, "reasoning_effort"),
+        ({"reasoning_effort": []}, "reasoning_effort"),
+        ({"chat_template_kwargs": []}, "chat_template_kwargs"),
+        ({"chat_template_kwargs": {"enable_thinking": 1}}, "chat_template_kwargs.enable_thinking"),
+        ({"chat_template_kwargs": {"bos_token": "x"}}, "chat_template_kwargs"),
+        ({"chat_template_kwargs": {"enable_thinking": True}, "reasoning_effort": "none"}, "reasoning_effort"),
+        ({"service_tier": "gold"}, "service_tier"),
+        ({"share_prefix": "yes"}, "share_prefix"),
         ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages[0].content[0].text"),
         ({"messages": [{"role": "user", "content": "\ud800"}]}, "messages[0].content"),
         ({"temperature": 2.1}, "temperature"),
@@ -107,12 +177,8 @@ def test_a_bad_field_is_named(changes, param):
 @pytest.mark.parametrize(
     ("param", "value"),
     [
-        ("n", 2),
-        ("n", True),
-        ("tools", [{"type": "function"}]),
-        ("tool_choice", "required"),
         ("functions", [{}]),
-        ("response_format", {"type": "json_object"}),
+        ("function_call", {"name": "f"}),
         ("modalities", ["text", "audio"]),
         ("audio", {"voice": "x"}),
     ],
@@ -225,14 +291,28 @@ KEYS = [
     "model", "messages", "temperature", "top_p", "max_tokens", "max_completion_tokens", "stop", "seed", "stream",
     "stream_options", "n", "tools", "tool_choice", "response_format", "logit_bias", "top_k", "modalities",
     "min_p", "top_a", "frequency_penalty", "presence_penalty", "repetition_penalty", "repeat_penalty", "logprobs",
-    "top_logprobs",
+    "top_logprobs", "parallel_tool_calls", "reasoning_effort", "chat_template_kwargs", "service_tier", "share_prefix",
 ]  # fmt: skip
 MESSAGE = st.fixed_dictionaries(
-    {}, optional={"role": st.sampled_from(["user", "assistant", "tool"]) | JSON, "content": JSON, "name": JSON}
+    {},
+    optional={
+        "role": st.sampled_from(["user", "assistant", "tool"]) | JSON,
+        "content": JSON | st.lists(st.just(image(PNG)) | st.just({"type": "text", "text": "é"}) | JSON, max_size=3),
+        "name": JSON,
+        "tool_calls": JSON | st.lists(st.just(CALL) | JSON, max_size=2),
+        "tool_call_id": JSON,
+        "images": JSON | st.just(["AAAA"]),
+    },
 )
 NEARLY_RIGHT = st.fixed_dictionaries(
     {"model": st.just("m") | JSON, "messages": st.lists(MESSAGE, max_size=3) | JSON},
-    optional=dict.fromkeys(KEYS[2:], JSON),
+    optional={
+        **dict.fromkeys(KEYS[2:], JSON),
+        "tools": JSON | st.lists(st.builds(tool, parameters=JSON) | JSON, max_size=2),
+        "response_format": JSON
+        | st.fixed_dictionaries({"type": st.just("json_object"), "schema": JSON})
+        | st.fixed_dictionaries({"type": st.just("grammar"), "syntax": st.just("regex"), "grammar": JSON}),
+    },
 )
 
 

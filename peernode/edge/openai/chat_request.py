@@ -1,7 +1,6 @@
 """The body of ``POST /v1/chat/completions``, read into the canonical request and what belongs to the answer's form.
 
-Owns which reasons for refusal exist; single fields are read by ``fields``, messages by ``messages``, and
-how tokens are chosen by ``sampling``.
+Owns what is asked of the whole; single fields are read by ``fields``, and each larger parameter by a module of its own.
 """
 
 from __future__ import annotations
@@ -11,17 +10,22 @@ from typing import Any
 
 from peernode.chat.errors import BadRequest, ContextTooLong
 from peernode.chat.job import SEED_MASK
+from peernode.chat.output_format import FREE_TEXT
 from peernode.chat.request import MAX_STOPS, MAX_TOKENS, ChatRequest
 from peernode.edge.openai import fields
+from peernode.edge.openai.images import Fetched
+from peernode.edge.openai.manner import read_background, read_reasoning
 from peernode.edge.openai.messages import read_messages
+from peernode.edge.openai.response_format import read_response_format
 from peernode.edge.openai.sampling import read_sampling, read_top_logprobs
+from peernode.edge.openai.tools import read_tool_choice, read_tools
 from peernode.edge.openai.unsupported import refuse_unsupported
 from peernode.wire import canonical
+from peernode.wire.bounds import MAX_WORDS_BYTES
 
 MAX_MODEL_NAME = 256
 MAX_STOP_CHARS = 1024
-# An offer to a peer may have 1 MiB, and beside the request it may carry the tokens of earlier parts.
-MAX_REQUEST_BYTES = 640 * 1024
+MAX_CHOICES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,38 +35,63 @@ class ChatCall:
     model: str
     request: ChatRequest
     seed: int | None
+    choices: int
     stream: bool
     include_usage: bool
 
 
 def read_chat_call(raw: bytes) -> ChatCall:
     """Raises BadRequest with the parameter at fault; never anything else, whatever the bytes."""
-    body = fields.parse_object(raw)
+    return read_chat_body(fields.parse_object(raw), {})
+
+
+def read_chat_body(body: dict[str, Any], fetched: Fetched) -> ChatCall:
+    """The same for a body that was parsed, and whose remote images were ``fetched``, by URL."""
     if body.get("model") is None:
         raise BadRequest("model is missing.", param="model", remedy="GET /v1/models lists what there is.")
     model = fields.text(body["model"], "model", most=MAX_MODEL_NAME)
     refuse_unsupported(body)
+    seed, count = body.get("seed"), body.get("n")
+    return ChatCall(
+        model=model,
+        request=_read_request(body, fetched),
+        seed=None if seed is None else fields.integer(seed, "seed") & SEED_MASK,
+        choices=1 if count is None else fields.integer(count, "n", within=range(1, MAX_CHOICES + 1)),
+        stream=fields.boolean(body.get("stream"), "stream"),
+        include_usage=_read_include_usage(body.get("stream_options")),
+    )
+
+
+def _read_request(body: dict[str, Any], fetched: Fetched) -> ChatRequest:
+    tools = read_tools(body.get("tools"))
+    parallel = body.get("parallel_tool_calls")
     request = ChatRequest(
-        messages=read_messages(body.get("messages")),
+        messages=read_messages(body.get("messages"), fetched),
         max_tokens=_read_limit(body),
         stop=_read_stop(body.get("stop")),
         sampling=read_sampling(body),
         top_logprobs=read_top_logprobs(body),
+        format=read_response_format(body.get("response_format")),
+        tools=tools,
+        tool_choice=read_tool_choice(body.get("tool_choice"), tools),
+        parallel_tool_calls=parallel is None or fields.boolean(parallel, "parallel_tool_calls"),
+        reasoning=read_reasoning(body),
+        background=read_background(body.get("service_tier")),
+        share_prefix=fields.boolean(body.get("share_prefix"), "share_prefix"),
     )
-    size = len(canonical.encode(request.to_fields()))
-    if size > MAX_REQUEST_BYTES:
-        raise ContextTooLong(
-            "The conversation is too long.", param="messages", cause=f"{size} bytes of {MAX_REQUEST_BYTES}"
+    if request.format != FREE_TEXT and request.tool_choice not in ("none", "auto"):
+        raise BadRequest(
+            "A required tool call leaves no room for response_format.",
+            param="response_format",
+            remedy="Leave it out, or set tool_choice to auto or none.",
         )
-    seed = body.get("seed")
-    stream = fields.boolean(body.get("stream"), "stream")
-    return ChatCall(
-        model=model,
-        request=request,
-        seed=None if seed is None else fields.integer(seed, "seed") & SEED_MASK,
-        stream=stream,
-        include_usage=_read_include_usage(body.get("stream_options")),
-    )
+    images = sum(len(image.data) for message in request.messages for image in message.images)
+    size = len(canonical.encode(request.to_fields())) - images
+    if size > MAX_WORDS_BYTES:
+        raise ContextTooLong(
+            "The conversation is too long.", param="messages", cause=f"{size} bytes of {MAX_WORDS_BYTES}"
+        )
+    return request
 
 
 def _read_limit(body: dict[str, Any]) -> int | None:

@@ -24,6 +24,13 @@ SUPPORTED = (
     "stop",
     "seed",
     "stream",
+    "n",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "response_format",
+    "structured_outputs",
+    "reasoning_effort",
 )
 
 

@@ -6,11 +6,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from peernode.chat.errors import UnknownModel
-from peernode.chat.job import ChatJob
+from peernode.chat.job import ChatJob, seed_of_choice
 from peernode.edge.boundary import request_id_of
+from peernode.edge.image_fetcher import fetch_all
 from peernode.edge.job_response import AnswerWriter, JobResponse
-from peernode.edge.openai.chat_request import read_chat_call
+from peernode.edge.openai.chat_request import read_chat_body
 from peernode.edge.openai.completion import AnswerHead, CompletionWriter
+from peernode.edge.openai.fields import parse_object
+from peernode.edge.openai.images import remote_images
 from peernode.edge.openai.model_object import model_object
 from peernode.edge.openai.stream import StreamWriter
 from peernode.edge.services import EdgeServices
@@ -22,23 +25,31 @@ def openai_router(services: EdgeServices) -> APIRouter:
 
     @router.post("/chat/completions", summary="Answer a chat, whole or as server-sent events")
     async def chat_completions(request: Request) -> Response:
-        call = read_chat_call(await request.body())
-        request_id = request_id_of(request.scope)
-        head = AnswerHead(request_id, int(services.clock()), call.model)
-        job = ChatJob(
-            request_id=request_id,
-            model=call.model,
-            request=call.request,
-            seed=services.new_seed() if call.seed is None else call.seed,
-            first_token_s=services.limits.first_token_s,
-            total_s=services.limits.total_s,
+        body = parse_object(await request.body())
+        call = read_chat_body(body, await fetch_all(remote_images(body), services.images))
+        request_ids = (
+            request_id_of(request.scope),
+            *(services.new_request_id() for _ in range(call.choices - 1)),
         )
+        head = AnswerHead(request_ids, int(services.clock()), call.model)
+        seed = services.new_seed() if call.seed is None else call.seed
+        jobs = [
+            ChatJob(
+                request_id=request_id,
+                model=call.model,
+                request=call.request,
+                seed=seed_of_choice(seed, index),
+                first_token_s=services.limits.first_token_s,
+                total_s=services.limits.total_s,
+            )
+            for index, request_id in enumerate(request_ids)
+        ]
         writer: AnswerWriter
         if call.stream:
-            writer = StreamWriter(head, include_usage=call.include_usage)
+            writer = StreamWriter(head, call.request, include_usage=call.include_usage)
         else:
-            writer = CompletionWriter(head, logprobs=call.request.top_logprobs is not None)
-        return JobResponse(services, job, writer)
+            writer = CompletionWriter(head, call.request)
+        return JobResponse(services, jobs, writer)
 
     @router.get("/models", summary="Models that live nodes serve now")
     async def models() -> Response:

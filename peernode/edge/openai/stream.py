@@ -8,27 +8,35 @@ Log-probabilities leave with their tokens, although the text may still be held b
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
-from peernode.chat.events import Finished, Started, Tokens, Usage
+from peernode.chat.events import Finished, Started, Tokens
+from peernode.chat.markup import CallStarted, Piece
+from peernode.chat.request import ChatRequest
 from peernode.edge.answers import error_object
-from peernode.edge.openai.completion import AnswerHead, usage_block
+from peernode.edge.openai.choice import Choice, delta_of
+from peernode.edge.openai.completion import AnswerHead, bill_of, usage_block
 from peernode.edge.openai.logprobs import logprobs_block
 from peernode.edge.settlement import Settlement
 from peernode.errors import PeernodeError
+from peernode.wire.logprobs import Logprobs
 
 DONE = b"data: [DONE]\n\n"
 
 
 class StreamWriter:
-    """Writes ``chat.completion.chunk`` events that all carry the same id, created, model and request_id."""
+    """Writes ``chat.completion.chunk`` events that all carry the same id, created and request_id.
 
-    def __init__(self, head: AnswerHead, *, include_usage: bool) -> None:
+    Several choices come interleaved, each chunk with the index of its own.
+    """
+
+    def __init__(self, head: AnswerHead, request: ChatRequest, *, include_usage: bool) -> None:
         self._head = head
         self._include_usage = include_usage
-        self._open = self._prefix(head.model)
-        self._role_sent = False
-        self._end = Finished("stop", Usage(0, 0))
+        self._choices = head.choices(request)
+        self._open = [self._prefix(head.model)] * len(self._choices)
+        self._introduced: set[int] = set()
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         return [
@@ -37,45 +45,79 @@ class StreamWriter:
             (b"x-accel-buffering", b"no"),
         ]
 
-    def started(self, event: Started) -> None:
-        self._open = self._prefix(event.model_id or self._head.model)
+    def started(self, choice: int, event: Started) -> None:
+        self._choices[choice].started(event)
+        self._open[choice] = self._prefix(event.model_id or self._head.model)
 
-    def tokens(self, event: Tokens) -> bytes:
+    def tokens(self, choice: int, event: Tokens) -> bytes:
+        one = self._choices[choice]
+        if not one.plain:
+            return self._pieces(one, one.read(event.text), event.logprobs)
         if not event.text and not event.logprobs:
-            return self._role()
-        content = f'{self._open},"choices":[{{"index":0,"delta":{{"content":{json.dumps(event.text)}}},'
+            return self._role(one)
+        content = f'{self._open[choice]},"choices":[{{"index":{choice},"delta":{{"content":{json.dumps(event.text)}}},'
         logprobs = json.dumps(logprobs_block(event.logprobs)) if event.logprobs else "null"
-        return self._role() + f'{content}"logprobs":{logprobs},"finish_reason":null}}]}}\n\n'.encode("ascii")
+        return self._role(one) + f'{content}"logprobs":{logprobs},"finish_reason":null}}]}}\n\n'.encode("ascii")
 
-    def finished(self, event: Finished) -> bytes:
-        self._end = event
-        return self._role()
+    def finished(self, choice: int, event: Finished) -> bytes:
+        one = self._choices[choice]
+        one.end = event
+        return self._pieces(one, one.rest(), ()) + self._role(one)
 
-    def settled(self, settlement: Settlement) -> bytes:
-        about = {"provider": settlement.provider, "receipt": settlement.receipt}
-        end = self._role() + self._chunk(self._choice({}, self._end.reason), **about)
-        if self._include_usage:
-            end += self._chunk([], usage=usage_block(self._end.usage, settlement), **about)
-        return end + DONE
+    def settled(self, choice: int, settlement: Settlement) -> bytes:
+        one = self._choices[choice]
+        one.settlement = settlement
+        return self._role(one) + self._chunk(one, {}, reason=one.reason, **bill_of([one]))
 
-    def failed(self, error: PeernodeError) -> bytes:
-        return self._chunk(self._choice({}, "error"), error=error_object(error)) + DONE
+    def failed(self, choice: int, error: PeernodeError) -> bytes:
+        one = self._choices[choice]
+        one.error = error
+        held = one.rest()
+        return (self._pieces(one, held, ()) if held else b"") + self._chunk(
+            one, {}, reason=one.reason, error=error_object(error)
+        )
 
-    def _role(self) -> bytes:
-        if self._role_sent:
+    def ended(self) -> bytes:
+        if not self._include_usage or not any(one.settlement is not None for one in self._choices):
+            return DONE
+        head = self._open[0].removesuffix(_NULL_USAGE)
+        about = {"choices": [], "usage": usage_block(self._choices), **bill_of(self._choices)}
+        return f"{head},{json.dumps(about)[1:]}\n\n".encode("ascii") + DONE
+
+    def _pieces(self, one: Choice, pieces: Sequence[Piece], logprobs: Sequence[Logprobs]) -> bytes:
+        if not pieces:
+            return self._role(one) + self._chunk(one, {"content": ""}, logprobs=logprobs) if logprobs else b""
+        chunks = [self._role(one, content=None if isinstance(pieces[0], CallStarted) else "")]
+        for piece in pieces:
+            chunks.append(self._chunk(one, delta_of(piece), logprobs=logprobs))
+            logprobs = ()
+        return b"".join(chunks)
+
+    def _role(self, one: Choice, content: str | None = "") -> bytes:
+        if one.index in self._introduced:
             return b""
-        self._role_sent = True
-        return self._chunk(self._choice({"role": "assistant", "content": ""}, None))
+        self._introduced.add(one.index)
+        return self._chunk(one, {"role": "assistant", "content": content})
 
-    def _choice(self, delta: dict[str, Any], reason: str | None) -> list[dict[str, Any]]:
-        return [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}]
-
-    def _chunk(self, choices: list[dict[str, Any]], **more: object) -> bytes:
-        tail = json.dumps({"choices": choices, **more})
-        return f"{self._without_null_usage(more)},{tail[1:]}\n\n".encode("ascii")
-
-    def _without_null_usage(self, more: dict[str, Any]) -> str:
-        return self._open.removesuffix(_NULL_USAGE) if "usage" in more else self._open
+    def _chunk(
+        self,
+        one: Choice,
+        delta: dict[str, Any],
+        *,
+        logprobs: Sequence[Logprobs] = (),
+        reason: str | None = None,
+        **more: object,
+    ) -> bytes:
+        choice: dict[str, Any] = {
+            "index": one.index,
+            "delta": delta,
+            "logprobs": logprobs_block(logprobs) if logprobs else None,
+            "finish_reason": reason,
+        }
+        if len(self._choices) > 1:
+            choice["request_id"] = one.request_id
+        tail = json.dumps({"choices": [choice], **more})
+        return f"{self._open[one.index]},{tail[1:]}\n\n".encode("ascii")
 
     def _prefix(self, model: str) -> str:
         head = json.dumps(

@@ -23,18 +23,10 @@ def _empty(found: object) -> bool:
     return found in ([], {})
 
 
-def _text_format(found: object) -> bool:
-    return isinstance(found, dict) and found.get("type") == "text"
-
-
 # parameter: (what it would be, values that change nothing). Null always changes nothing.
 UNSUPPORTED: Mapping[str, tuple[str, Harmless]] = {
-    "n": ("More than one choice", _is(1)),
-    "tools": ("Tool calling", _empty),
-    "tool_choice": ("Tool calling", _is("none", "auto")),
-    "functions": ("Function calling", _empty),
-    "function_call": ("Function calling", _is("none", "auto")),
-    "response_format": ("Structured output", _text_format),
+    "functions": ("Function calling in the old form (tools is the new one)", _empty),
+    "function_call": ("Function calling in the old form (tool_choice is the new one)", _is("none", "auto")),
     "modalities": ("Output other than text", _is(["text"])),
     "audio": ("Output other than text", _is()),
     "prediction": ("Predicted output", _is()),
