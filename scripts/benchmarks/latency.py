@@ -1,7 +1,7 @@
 """How evenly running answers stream while a long prompt arrives, and what that costs the prompt.
 
-Some streams run; then one request with a very long prompt comes. Between its sending and its first token, every gap
-between two pieces of a running stream is looked at. The same length of prompt on an idle server is the comparison.
+Some streams run; then one request with a very long prompt comes. Every gap between two
+pieces of a running stream counts that has a part between its sending and its first token. The same length of prompt on an idle server is the comparison.
 The model is a copy with a longer context, if need be.
 """
 
@@ -101,9 +101,9 @@ def watch(streams: list[Stream]) -> None:
 
 
 def gaps(answer: Answer, begin: float, end: float) -> list[float]:
-    """Seconds between successive pieces, where the later one came between ``begin`` and ``end``."""
+    """Seconds between successive pieces, of which any part lies between ``begin`` and ``end``."""
     pairs = zip(answer.stamps, answer.stamps[1:], strict=False)
-    return [later - earlier for earlier, later in pairs if begin < later <= end]
+    return [later - earlier for earlier, later in pairs if earlier < end and later > begin]
 
 
 def measure(options, console: Console, scratch: Path) -> Samples:

@@ -8,7 +8,7 @@ from pathlib import Path
 import gguf
 import pytest
 from bench_report import Samples, percentile
-from load import LoadFailed, parse_answer
+from load import Answer, LoadFailed, parse_answer
 from long_context import with_context
 from prompts import edit_prompt, filler
 
@@ -62,6 +62,15 @@ def test_ratios_are_taken_round_by_round():
     assert samples.ratios("8", "ours", "theirs") == [2.0, 2.0, 2.0]
     assert samples.cell("ours", "8", 0) == "90 (50…100)"
     assert samples.ratio_cell("8", "ours", "nobody") == "–"
+
+
+def test_a_gap_counts_that_reaches_beyond_the_time_looked_at(monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    gaps = runpy.run_path(str(BENCHMARKS[0].with_name("latency.py")))["gaps"]
+    answer = Answer(0.0, stamps=[1.0, 2.0, 2.5, 9.0, 9.5])
+    assert gaps(answer, 2.2, 8.0) == [0.5, 6.5]
+    assert gaps(answer, 3.0, 4.0) == [6.5]
+    assert gaps(answer, 10.0, 11.0) == []
 
 
 @pytest.mark.parametrize("count", [1, 7, 100, 101])
