@@ -35,6 +35,7 @@ from peernode.engine.settings import EngineSettings
 from peernode.engine.stream import EngineStream
 from peernode.engine.stream_table import StreamTable
 from peernode.engine.waiting import WaitingJobs
+from peernode.engine.worker.vision.projector_file import projector_bytes
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the installed stubs are older than trio.TaskStatus
@@ -364,7 +365,7 @@ class Engine:
             slots=chosen.slots,
             kv_tokens=chosen.kv_tokens,
             kv_type=chosen.kv_type,
-            beside=self._file.adapter_bytes,
+            beside=self._file.adapter_bytes + projector_bytes(chosen.projector),
         )
 
     def _give_up(self, failure: ModelLoadFailed) -> None:

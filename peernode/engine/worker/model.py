@@ -29,7 +29,8 @@ from peernode.engine.worker.native_log import NativeLog
 from peernode.engine.worker.sampler import SAMPLER_VERSION
 from peernode.engine.worker.speculation import DRAFT_ROWS
 from peernode.engine.worker.template import ChatTemplate, TemplateFailed
-from peernode.engine.worker.vision.loading import load_sight, projector_bytes
+from peernode.engine.worker.vision.loading import load_sight
+from peernode.engine.worker.vision.projector_file import projector_bytes
 from peernode.engine.worker.vision.sight import Sight
 from peernode.engine.worker.vocabulary import Vocabulary
 
@@ -104,7 +105,7 @@ def _plan(order: Load) -> tuple[MemoryPlan, ModelHeader, int]:
     """
     # The owner has validated the file; looking once more, just before llama.cpp does, leaves no time to exchange it.
     inspected = inspect_model(Path(order.path))
-    beside = adapter_bytes(order, inspected) + projector_bytes(order)
+    beside = adapter_bytes(order, inspected) + projector_bytes(Path(order.projector) if order.projector else None)
     available = None if _offloads(order) else available_memory()
     if available is not None:
         available = min(available, order.memory or available)

@@ -9,16 +9,7 @@ import llama_cpp
 from peernode.engine.protocol import Load
 from peernode.engine.worker.native_log import NativeLog
 from peernode.engine.worker.vision.projector import load_projector
-from peernode.engine.worker.vision.projector_file import inspect_projector
 from peernode.engine.worker.vision.sight import Sight
-
-# Beside its weights, for what it computes in.
-_WORKING_BYTES = 128 << 20
-
-
-def projector_bytes(order: Load) -> int:
-    """What the projector will take of the machine's memory; 0 without one. Raises ModelLoadFailed."""
-    return inspect_projector(Path(order.projector)).size_bytes + _WORKING_BYTES if order.projector else 0
 
 
 def load_sight(model: llama_cpp.llama_model_p, order: Load, log: NativeLog, *, offloads: bool) -> Sight:

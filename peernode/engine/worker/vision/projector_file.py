@@ -38,12 +38,24 @@ _NEEDED_TENSORS = {
 }
 
 
+# Beside its weights, for what it computes in.
+_WORKING_BYTES = 128 << 20
+
+
 @dataclass(frozen=True, slots=True)
 class ProjectorHeader:
-    """``kind`` is llama.cpp's name for the projector; its weights are read into memory, ``size_bytes`` in all."""
+    """``kind`` is llama.cpp's name for the projector, ``size_bytes`` the file's size."""
 
     kind: str
     size_bytes: int
+
+
+def projector_bytes(path: Path | None) -> int:
+    """What a projector takes of the machine's memory, into which its weights are read; 0 without one."""
+    try:
+        return path.stat().st_size + _WORKING_BYTES if path else 0
+    except OSError:
+        return 0  # whoever opens it says why it cannot
 
 
 def inspect_projector(path: Path) -> ProjectorHeader:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from peernode.engine.errors import ModelLoadFailed
-from peernode.engine.worker.vision.projector_file import inspect_projector
+from peernode.engine.worker.vision.projector_file import inspect_projector, projector_bytes
 from tests.models import write_tiny_model
 from tests.projectors import KINDS, write_tiny_projector
 
@@ -87,3 +87,9 @@ def test_other_files_are_refused(tmp_path):
     (tmp_path / "text.gguf").write_text("hello, this is no GGUF at all")
     assert "damaged" in cause_of(tmp_path / "text.gguf")
     assert "not supported" in cause_of(write_tiny_projector(tmp_path / "mm.gguf", "hunyuanvl"))
+
+
+def test_a_projector_s_memory_is_planned_by_its_size(tmp_path):
+    path = write_tiny_projector(tmp_path / "mm.gguf")
+    assert projector_bytes(path) > path.stat().st_size
+    assert projector_bytes(None) == projector_bytes(tmp_path / "nothing.gguf") == 0
