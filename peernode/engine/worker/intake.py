@@ -12,8 +12,11 @@ from peernode.chat.message import Message
 from peernode.chat.request import ChatRequest
 from peernode.engine.protocol import Submit
 from peernode.engine.worker.answer import Answer
+from peernode.engine.worker.constraint import Constraint
+from peernode.engine.worker.grammar.grammars import Grammars
 from peernode.engine.worker.logprobs import LogprobReporter
 from peernode.engine.worker.model import LoadedModel
+from peernode.engine.worker.preparation import Preparation
 from peernode.engine.worker.sampler import Sampler
 from peernode.engine.worker.sequence import Sequence, TokenArray
 from peernode.engine.worker.template import TemplateFailed, TurnDict
@@ -28,8 +31,10 @@ class Intake:
     def __init__(self, model: LoadedModel, *, default_max_tokens: int) -> None:
         self._model = model
         self._default_max_tokens = default_max_tokens
+        vocabulary = model.vocabulary
+        self._grammars = Grammars(vocabulary.handle, end_ids=vocabulary.end_ids, jump_ahead=model.order.jump_ahead)
 
-    def admit(self, job: Submit) -> Sequence:
+    def admit(self, job: Submit) -> Sequence | Preparation:
         vocabulary = self._model.vocabulary
         context = self._model.facts.context_length
         request = _read(job)
@@ -64,7 +69,15 @@ class Intake:
         sampler = self._sampler(request, job, prompt)
         if earlier:
             prompt = np.concatenate([prompt, np.array(earlier, np.int32)])
-        return Sequence(job.job, prompt, answer, sampler, payer=job.payer, salt=job.cache_salt)
+
+        def finish(constraint: Constraint | None) -> Sequence:
+            return Sequence(
+                job.job, prompt, answer, sampler, constraint=constraint, payer=job.payer, salt=job.cache_salt
+            )
+
+        if request.format.kind == "text":
+            return finish(None)
+        return Preparation(lambda: self._grammars.constrain(request.format, earlier=earlier), finish)
 
     def _sampler(self, request: ChatRequest, job: Submit, prompt: TokenArray) -> Sampler:
         vocabulary = self._model.vocabulary
@@ -99,7 +112,6 @@ def _read(job: Submit) -> ChatRequest:
     for param, wanted, sentence in (
         ("messages", images, "This model reads only text."),
         ("tools", calls, "This engine does not call tools."),
-        ("response_format", request.format.kind != "text", "This engine answers only in free text."),
         ("reasoning", request.reasoning, "This engine has no switch for thinking."),
     ):
         if wanted:

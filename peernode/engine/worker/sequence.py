@@ -98,7 +98,7 @@ class Sequence:
         return np.concatenate([self.prompt, np.array(self.said, np.int32)])
 
     def choose(self, logits: Floats) -> list[tuple[int, list[Logprobs]]]:
-        """The next token, and all that the grammar forces after it, each with its log-probabilities if any are due.
+        """The next token and all that the grammar forces before and after it, each with its log-probabilities, if due.
 
         Raises NonFiniteLogits and ConstraintBroken.
         """
@@ -106,12 +106,16 @@ class Sequence:
         if constraint is None:
             choice = sampler.choose(logits, position)
             return [(choice.token, choice.logprobs)]
-        choice = sampler.choose(constraint.mask(logits), position)
-        constraint.accept(choice.token)
-        chosen = [(choice.token, choice.logprobs)]
-        for token in constraint.forced():
-            constraint.accept(token)
-            chosen.append((token, sampler.force(token)))
+        chosen: list[tuple[int, list[Logprobs]]] = []
+        if not constraint.forced():
+            choice = sampler.choose(constraint.mask(logits), position)
+            constraint.accept(choice.token)
+            chosen.append((choice.token, choice.logprobs))
+        # What was forced may force more, the end of the answer at last.
+        while forced := constraint.forced():
+            for token in forced:
+                constraint.accept(token)
+                chosen.append((token, sampler.force(token)))
         return chosen
 
     def feed_pending(self) -> None:

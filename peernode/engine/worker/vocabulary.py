@@ -23,7 +23,7 @@ class Vocabulary:
     """Reads everything it needs once; afterwards only ``tokenise`` calls into llama.cpp."""
 
     def __init__(self, handle: llama_cpp.llama_vocab_p) -> None:
-        self._handle = handle
+        self.handle = handle
         self.size: int = llama_cpp.llama_vocab_n_tokens(handle)
         self.pieces = self._read_pieces()
         self.longest_piece = max(map(len, self.pieces), default=1) or 1
@@ -61,7 +61,7 @@ class Vocabulary:
         # A token covers at least one byte, but for the space that some vocabularies put in front.
         ids = np.empty(len(raw) + 8, np.int32)
         pointer = ids.ctypes.data_as(ctypes.POINTER(llama_cpp.llama_token))
-        count = llama_cpp.llama_tokenize(self._handle, raw, len(raw), pointer, len(ids), False, True)
+        count = llama_cpp.llama_tokenize(self.handle, raw, len(raw), pointer, len(ids), False, True)
         if count < 0:
             raise ArithmeticError(f"llama_tokenize needs room for {-count} tokens of {len(raw)} bytes")
         return ids[:count]
@@ -70,21 +70,21 @@ class Vocabulary:
         buffer = ctypes.create_string_buffer(_LONGEST_PIECE)
         pieces = []
         for token in range(self.size):
-            length = llama_cpp.llama_token_to_piece(self._handle, token, buffer, _LONGEST_PIECE, 0, False)
+            length = llama_cpp.llama_token_to_piece(self.handle, token, buffer, _LONGEST_PIECE, 0, False)
             pieces.append(buffer.raw[:length] if length > 0 else b"")
         return pieces
 
     def _text(self, token: int) -> str:
         if token < 0:
             return ""
-        raw: bytes = llama_cpp.llama_vocab_get_text(self._handle, token)
+        raw: bytes = llama_cpp.llama_vocab_get_text(self.handle, token)
         return raw.decode("utf-8", "replace")
 
     def _control_pattern(self) -> re.Pattern[str] | None:
         texts = {
             self._text(token)
             for token in range(self.size)
-            if llama_cpp.llama_vocab_get_attr(self._handle, token) & _CONTROL
+            if llama_cpp.llama_vocab_get_attr(self.handle, token) & _CONTROL
         }
         written = sorted((re.escape(text) for text in texts if len(text) > 1), key=len, reverse=True)
         return re.compile("|".join(written)) if written else None

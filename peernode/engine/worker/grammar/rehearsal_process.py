@@ -1,7 +1,8 @@
 """``python -m peernode.engine.worker.grammar.rehearsal_process``: builds grammars where it may die of them.
 
-A line of JSON in, a line of JSON out. First the vocabulary (``size``, ``special``: names by id), then a grammar a line,
-answered by the library's reason against it, or null. Ends with its input.
+A line of JSON in, a line of JSON out. First the vocabulary (``size``, ``special``: names by id, ``end``) and the
+``cpu_seconds`` that a grammar may take, then a grammar a line, answered by the library's reason against it, or null.
+Ends with its input, and of SIGPROF when a grammar takes longer.
 """
 
 from __future__ import annotations
@@ -19,8 +20,6 @@ from peernode.engine.worker.grammar.library import GrammarRefused, build
 _MOST_MEMORY = 768 << 20
 # What passes here must pass in the worker's threads, which have 8 MiB.
 _STACK = 4 << 20
-# Should nobody be there any more to end a build that does not end.
-_SECONDS = 5
 
 
 class ByteTokenizer:
@@ -55,10 +54,10 @@ def main() -> None:
     for line in sys.stdin:
         answers: list[str | None] = []
         thread = threading.Thread(target=lambda text, into: into.append(_reason(tokenizer, text)), args=(line, answers))
-        signal.setitimer(signal.ITIMER_REAL, _SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, facts["cpu_seconds"])
         thread.start()
         thread.join()
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         print(json.dumps(answers[0] if answers else "the grammar library failed"), flush=True)  # noqa: T201
 
 

