@@ -1,7 +1,7 @@
 """How evenly running answers stream while a long prompt arrives, and what that costs the prompt.
 
-Some streams run; then one request with a very long prompt comes. Every gap between two
-pieces of a running stream counts that has a part between its sending and its first token. The same length of prompt on an idle server is the comparison.
+Some streams run; then one request with a very long prompt comes. Every pause of a running stream counts of which any
+part lies between that request and its first token. The same length of prompt on an idle server is the comparison.
 The model is a copy with a longer context, if need be.
 """
 
