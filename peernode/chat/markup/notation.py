@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from peernode.wire import canonical
 
-TOOL_NOTATIONS = ("hermes", "llama3", "mistral", "functionary")
+TOOL_NOTATIONS = ("hermes", "llama3", "mistral", "mistral-args", "functionary")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,21 +8,19 @@ from __future__ import annotations
 import numpy as np
 
 from peernode.chat.errors import BadRequest, ContextTooLong
-from peernode.chat.message import Message
 from peernode.chat.request import ChatRequest
 from peernode.engine.protocol import Submit
 from peernode.engine.worker.answer import Answer
+from peernode.engine.worker.answer_form import answer_form, has_form
 from peernode.engine.worker.constraint import Constraint
+from peernode.engine.worker.conversation import Conversation
 from peernode.engine.worker.grammar.grammars import Grammars
 from peernode.engine.worker.logprobs import LogprobReporter
 from peernode.engine.worker.model import LoadedModel
 from peernode.engine.worker.preparation import Preparation
 from peernode.engine.worker.sampler import Sampler
 from peernode.engine.worker.sequence import Sequence, TokenArray
-from peernode.engine.worker.template import TemplateFailed, TurnDict
 from peernode.wire.errors import WireError
-
-_TEMPLATE_ROLES = {"developer": "system"}
 
 
 class Intake:
@@ -32,21 +30,19 @@ class Intake:
         self._model = model
         self._default_max_tokens = default_max_tokens
         vocabulary = model.vocabulary
+        self._conversation = Conversation(model.template, vocabulary.guard)
         self._grammars = Grammars(vocabulary.handle, end_ids=vocabulary.end_ids, jump_ahead=model.order.jump_ahead)
 
     def admit(self, job: Submit) -> Sequence | Preparation:
         vocabulary = self._model.vocabulary
         context = self._model.facts.context_length
         request = _read(job)
-        turns = [self._turn(message) for message in request.messages]
-        try:
-            rendered = self._model.template.render(turns)
-        except TemplateFailed as err:
-            raise BadRequest(err.sentence, param="messages", cause=err.cause) from err
+        asked = self._conversation.prompt(request)
+        notation = asked.notation
         earlier = job.continue_from
         if any(not 0 <= token < vocabulary.size for token in earlier):
             raise BadRequest("The answer to continue holds tokens that the model does not know.")
-        prompt = vocabulary.tokenise(rendered, most=context)
+        prompt = vocabulary.tokenise(asked.text, most=context)
         # One cell must remain for the answer's next token.
         if prompt is None or len(prompt) + len(earlier) >= context:
             found = "far more" if prompt is None else str(len(prompt) + len(earlier))
@@ -59,8 +55,9 @@ class Intake:
         if not len(prompt):
             raise BadRequest("The messages make an empty prompt.", param="messages")
         wanted = request.max_tokens or max(self._default_max_tokens, len(earlier) + 1)
+        pieces = vocabulary.marked_pieces if request.calls_tools or notation.thinks else vocabulary.pieces
         answer = Answer(
-            vocabulary.pieces,
+            pieces,
             vocabulary.end_ids,
             stops=request.stop,
             limit=min(wanted, context - len(prompt)),
@@ -72,12 +69,24 @@ class Intake:
 
         def finish(constraint: Constraint | None) -> Sequence:
             return Sequence(
-                job.job, prompt, answer, sampler, constraint=constraint, payer=job.payer, salt=job.cache_salt
+                job.job,
+                prompt,
+                answer,
+                sampler,
+                constraint=constraint,
+                payer=job.payer,
+                salt=job.cache_salt,
+                background=request.background,
+                markup=str(notation),
             )
 
-        if request.format.kind == "text":
+        def constrain() -> Constraint:
+            form = answer_form(request, notation, self._grammars.marker)
+            return self._grammars.constrain(form, earlier=earlier)
+
+        if not has_form(request):
             return finish(None)
-        return Preparation(lambda: self._grammars.constrain(request.format, earlier=earlier), finish)
+        return Preparation(constrain, finish)
 
     def _sampler(self, request: ChatRequest, job: Submit, prompt: TokenArray) -> Sampler:
         vocabulary = self._model.vocabulary
@@ -93,13 +102,6 @@ class Intake:
         reporter = None if top is None else LogprobReporter(vocabulary.pieces, top)
         return Sampler.of(sampling, job.seed, prompt=prompt, earlier=job.continue_from, reporter=reporter)
 
-    def _turn(self, message: Message) -> TurnDict:
-        guard = self._model.vocabulary.guard
-        turn = {"role": _TEMPLATE_ROLES.get(message.role, message.role), "content": guard(message.content)}
-        if message.name:
-            turn["name"] = guard(message.name)
-        return turn
-
 
 def _read(job: Submit) -> ChatRequest:
     """The request of ``job``, if it asks for nothing that cannot be done. Raises BadRequest."""
@@ -107,13 +109,8 @@ def _read(job: Submit) -> ChatRequest:
         request = ChatRequest.from_fields(job.request)
     except WireError as err:
         raise BadRequest("The request cannot be read.", cause=str(err)) from err
-    calls = request.calls_tools or any(message.tool_calls or message.role == "tool" for message in request.messages)
-    images = any(message.images for message in request.messages)
-    for param, wanted, sentence in (
-        ("messages", images, "This model reads only text."),
-        ("tools", calls, "This engine does not call tools."),
-        ("reasoning", request.reasoning, "This engine has no switch for thinking."),
-    ):
-        if wanted:
-            raise BadRequest(sentence, param=param, remedy="Leave it out, or ask another model.")
+    if any(message.images for message in request.messages):
+        raise BadRequest(
+            "This model reads only text.", param="messages", remedy="Leave images out, or ask another model."
+        )
     return request

@@ -1,69 +1,55 @@
-"""Renders a model's chat template, which comes from the model file and is not to be trusted.
+"""Renders a model's chat template: a conversation, and perhaps tools, into one prompt text.
 
-Owns the sandbox: immutable values, no big repetitions or powers, one second of time, a bound on memory and on what
-comes out. A template is rendered once on samples when the model is loaded, so that a broken or hostile one is
-refused there and not in the middle of a job. Time limits need the main thread (SIGALRM).
+A template is rendered on samples when the model is loaded: so a broken or hostile one is refused there and not in the
+middle of a job, and so it is found out what it makes of system turns, tools and calls. It runs in a sandbox.
 """
 
 from __future__ import annotations
 
-import contextlib
-import datetime
-import faulthandler
-import json
-import os
-import resource
-import signal
-from collections.abc import Iterator
-from pathlib import Path
-from types import FrameType
+import re
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import jinja2
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-from peernode.errors import PeernodeError
+from peernode.chat.markup import Notation
+from peernode.engine.worker.template_sandbox import TIME_LIMIT_S, TemplateFailed, environment, limits
 from peernode.wire import canonical
 
-TurnDict: TypeAlias = dict[str, str]
+__all__ = ["CHATML", "ChatTemplate", "TemplateFailed", "TurnDict"]
+
+TurnDict: TypeAlias = dict[str, Any]
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-TIME_LIMIT_S = 1.0
-# Python code is stopped by the alarm; this stops a single C call that never returns, and the process with it.
-_LAST_RESORT_S = 20.0
-_EXTRA_MEMORY = 512 << 20
 MAX_TEMPLATE = 1 << 20
 MAX_RENDERED = 16 << 20
 _SAMPLE: list[TurnDict] = [{"role": "user", "content": "Hello"}]
 _SYSTEM: TurnDict = {"role": "system", "content": "Be brief."}
+_PARAMETERS = {"type": "object", "properties": {"probe_key": {"type": "string"}}}
+_TOOL = {"type": "function", "function": {"name": "probe_tool", "description": "Probe.", "parameters": _PARAMETERS}}
+# Some templates insist on ids of nine characters.
+_ID = "call00001"
+_OPEN_THOUGHT = re.compile(r"<(think|thought)>\s*\Z")
 
 
-class TemplateFailed(PeernodeError):
-    """The template did not render: it objects to these messages, is broken, or took too much."""
+@dataclass(frozen=True, slots=True)
+class CallHabits:
+    """What a template makes of tools. ``arguments`` of calls are an ``object`` or ``text``; empty, it knows no calls.
 
-    code = "template_failed"
+    ``short_ids`` says that ids have nine letters and digits.
+    """
 
-
-class _TimeIsUp(BaseException):
-    """Not an Exception, so that nothing inside a template can swallow it."""
-
-
-class _Sandbox(ImmutableSandboxedEnvironment):
-    intercepted_binops = frozenset({"*", "**", "%"})
-
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:  # noqa: ANN401 - as in jinja2
-        numbers = all(isinstance(side, (int, float)) and abs(side) < 2**63 for side in (left, right))
-        ruler = operator == "*" and isinstance(left, str) and isinstance(right, int) and len(left) * right < 4096
-        if operator == "**" or not (numbers or ruler):
-            raise jinja2.TemplateRuntimeError(f"operator {operator} is not allowed here")
-        return super().call_binop(context, operator, left, right)
+    tools: bool = False
+    arguments: str = ""
+    short_ids: bool = False
 
 
 class ChatTemplate:
-    """``render`` makes one prompt text of a list of messages. ``digest`` names the template in receipts."""
+    """``render`` makes one prompt text of a list of messages. ``digest`` names the template in receipts.
+
+    ``notation`` is what models write that were trained on such a template.
+    """
 
     def __init__(self, source: str, *, bos: str = "", eos: str = "", time_limit_s: float = TIME_LIMIT_S) -> None:
         """Raises TemplateFailed when the template is too large, is no template, or fails on a sample."""
@@ -71,53 +57,84 @@ class ChatTemplate:
             raise TemplateFailed("The chat template is too large.", cause=f"{len(source)} characters")
         self.digest = canonical.digest(source.encode())
         self._time_limit_s = time_limit_s
-        self._names = {"bos_token": bos, "eos_token": eos}
-        with _limits(time_limit_s):
-            self._template = _environment().from_string(source)
+        self._names = {"bos_token": bos, "eos_token": eos, "documents": None}
+        with limits(time_limit_s):
+            self._template = environment().from_string(source)
+        self._folds_system = False
         self.render(_SAMPLE)
-        self._folds_system = not self._takes_system()
+        self._folds_system = not self._shows(_SYSTEM["content"], [_SYSTEM, *_SAMPLE])
+        tools = "tools" in source and self._shows("probe_tool", _SAMPLE, tools=[_TOOL])
+        self.habits = CallHabits(
+            tools,
+            self._arguments() if tools or "tool_calls" in source else "",
+            "tool_call" in source and bool(re.search(r"length\s*(!=|<)\s*9|must be alphanumeric", source)),
+        )
+        self.notation = Notation(_tool_notation(source) if tools else "hermes", "<think>" in source)
 
-    def render(self, messages: list[TurnDict]) -> str:
-        """Raises TemplateFailed."""
-        if getattr(self, "_folds_system", False):
+    def render(
+        self,
+        messages: list[TurnDict],
+        *,
+        tools: list[dict[str, Any]] | None = None,
+        thinks: bool | None = None,
+        answers: bool = True,
+    ) -> str:
+        """``answers`` opens the turn of the assistant behind the messages; ``thinks`` None leaves thinking to habit.
+
+        Raises TemplateFailed.
+        """
+        if self._folds_system:
             messages = _fold_system(messages)
+        switches = {} if thinks is None else {"enable_thinking": thinks, "thinking": thinks}
         size = 0
         pieces = []
-        with _limits(self._time_limit_s):
-            for piece in self._template.generate(messages=messages, add_generation_prompt=True, **self._names):
+        with limits(self._time_limit_s):
+            for piece in self._template.generate(
+                messages=messages, tools=tools, add_generation_prompt=answers, **self._names, **switches
+            ):
                 size += len(piece)
                 if size > MAX_RENDERED:
                     raise TemplateFailed("The chat template renders too much text.", cause=f"over {MAX_RENDERED}")
                 pieces.append(piece)
         return "".join(pieces)
 
-    def _takes_system(self) -> bool:
+    def _shows(self, words: str, messages: list[TurnDict], tools: list[dict[str, Any]] | None = None) -> bool:
         try:
-            return _SYSTEM["content"] in self.render([_SYSTEM, *_SAMPLE])
+            return words in self.render(messages, tools=tools)
         except TemplateFailed:
             return False
 
-
-def _environment() -> jinja2.Environment:
-    environment = _Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
-    environment.globals["raise_exception"] = _raise_exception
-    environment.globals["strftime_now"] = _strftime_now
-    environment.filters["tojson"] = _tojson
-    for slow in ("urlize", "wordwrap"):  # regular expressions over whatever a template makes up
-        del environment.filters[slow]
-    return environment
-
-
-def _raise_exception(reason: object) -> None:
-    raise jinja2.TemplateError(str(reason)[:200])
-
-
-def _strftime_now(pattern: str) -> str:
-    return datetime.datetime.now(tz=datetime.UTC).strftime(pattern)
+    def _arguments(self) -> str:
+        """How the template wants the arguments of a call, found out by what it shows of one and of its result."""
+        forms: dict[str, object] = {"object": {"probe_key": "probe_value"}, "text": '{"probe_key": "probe_value"}'}
+        for form, arguments in forms.items():
+            call = {"id": _ID, "type": "function", "function": {"name": "probe_tool", "arguments": arguments}}
+            turns = [
+                *_SAMPLE,
+                {"role": "assistant", "content": "", "tool_calls": [call]},
+                {"role": "tool", "content": "probe_result", "tool_call_id": _ID, "name": "probe_tool"},
+            ]
+            if self._shows("probe_value", turns, [_TOOL]) and self._shows("probe_result", turns, [_TOOL]):
+                return form
+        return ""
 
 
-def _tojson(value: Any, indent: int | None = None, **_: Any) -> str:  # noqa: ANN401 - whatever the template holds
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+def opens_thought(rendered: str) -> bool:
+    """Whether the answer to this prompt begins inside a thought."""
+    return _OPEN_THOUGHT.search(rendered[-64:]) is not None
+
+
+def _tool_notation(source: str) -> str:
+    """By the markers in a template that knows tools; what marks nothing is the bare JSON of Llama 3."""
+    for marker, notation in (
+        ("<tool_call>", "hermes"),
+        ("[ARGS]", "mistral-args"),
+        ("[TOOL_CALLS]", "mistral"),
+        ("<function=", "functionary"),
+    ):
+        if marker in source:
+            return notation
+    return "llama3"
 
 
 def _fold_system(messages: list[TurnDict]) -> list[TurnDict]:
@@ -131,57 +148,3 @@ def _fold_system(messages: list[TurnDict]) -> list[TurnDict]:
             others[at] = {**turn, "content": "\n\n".join([*words, turn["content"]])}
             return others
     return [{"role": "user", "content": "\n\n".join(words)}, *others]
-
-
-@contextlib.contextmanager
-def _limits(seconds: float) -> Iterator[None]:
-    """Bound time and memory, and turn whatever a template raises into TemplateFailed."""
-    try:
-        with _bounded_time(seconds), _bounded_memory():
-            yield
-    except _TimeIsUp:
-        raise TemplateFailed("The chat template takes too long.", cause=f"over {seconds:g} s") from None
-    except TemplateFailed:
-        raise
-    except MemoryError as err:
-        raise TemplateFailed("The chat template takes too much memory.") from err
-    # Template code can raise anything; a message may quote what was said, so only raise_exception's own is kept.
-    except Exception as err:  # noqa: BLE001
-        cause = str(err) if type(err) is jinja2.TemplateError else type(err).__name__
-        raise TemplateFailed("The chat template does not accept these messages.", cause=cause) from None
-
-
-@contextlib.contextmanager
-def _bounded_time(seconds: float) -> Iterator[None]:
-    before = signal.signal(signal.SIGALRM, _on_alarm)
-    faulthandler.dump_traceback_later(_LAST_RESORT_S, exit=True, file=2)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        faulthandler.cancel_dump_traceback_later()
-        signal.signal(signal.SIGALRM, before)
-
-
-def _on_alarm(_number: int, _frame: FrameType | None) -> None:
-    raise _TimeIsUp
-
-
-@contextlib.contextmanager
-def _bounded_memory() -> Iterator[None]:
-    """Lower the soft limit of address space to a little more than is in use."""
-    try:
-        used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        yield  # not Linux: time and output are still bounded
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    bound = used + _EXTRA_MEMORY
-    if soft != resource.RLIM_INFINITY:
-        bound = min(bound, soft)
-    resource.setrlimit(resource.RLIMIT_AS, (bound, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))

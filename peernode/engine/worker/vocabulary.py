@@ -17,6 +17,9 @@ from peernode.engine.worker.sequence import TokenArray
 
 _LONGEST_PIECE = 4096
 _CONTROL = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
+_MARKERS = frozenset(
+    f"{opening}{name}>" for name in ("think", "thought", "tool_call", "function") for opening in ("<", "</")
+) | {"<|python_tag|>", "[TOOL_CALLS]", "[ARGS]", "[CALL_ID]"}
 
 
 class Vocabulary:
@@ -28,6 +31,7 @@ class Vocabulary:
         self.pieces = self._read_pieces()
         self.longest_piece = max(map(len, self.pieces), default=1) or 1
         self.end_ids = frozenset(i for i in range(self.size) if llama_cpp.llama_vocab_is_eog(handle, i))
+        self.marked_pieces = self._with_markers()
         self.bos_text = self._text(llama_cpp.llama_vocab_bos(handle))
         self.eos_text = self._text(llama_cpp.llama_vocab_eos(handle))
         self._bos = llama_cpp.llama_vocab_bos(handle) if llama_cpp.llama_vocab_get_add_bos(handle) else -1
@@ -73,6 +77,17 @@ class Vocabulary:
             length = llama_cpp.llama_token_to_piece(self.handle, token, buffer, _LONGEST_PIECE, 0, False)
             pieces.append(buffer.raw[:length] if length > 0 else b"")
         return pieces
+
+    def _with_markers(self) -> list[bytes]:
+        """The pieces of an answer in which thoughts and calls are marked: control tokens that mark them are text there.
+
+        What ends an answer never is.
+        """
+        marked = list(self.pieces)
+        for token, piece in enumerate(self.pieces):
+            if not piece and token not in self.end_ids and (text := self._text(token)) in _MARKERS:
+                marked[token] = text.encode()
+        return marked
 
     def _text(self, token: int) -> str:
         if token < 0:
