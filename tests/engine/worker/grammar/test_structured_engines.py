@@ -78,11 +78,22 @@ async def test_the_same_seed_says_the_same_with_and_without_company(tiny_engine)
     assert [reply.ids for reply in replies] == [alone.ids] * 4
 
 
-async def test_a_continued_answer_ends_in_form(tiny_engine):
+async def test_a_continued_answer_goes_on_as_it_would_have(tiny_engine):
+    """Cut inside what was forced, too: there nothing may be chosen that was not chosen before."""
     whole = await ask(tiny_engine, structured(PERSON, seed=3, temperature=1.0))
-    for cut in (1, 5, len(whole.ids) - 1):
+    for cut in (1, 4, len(whole.ids) - 1):
         rest = await ask(tiny_engine, structured(PERSON, seed=3, temperature=1.0, start=tuple(whole.ids[:cut])))
-        check(PERSON, whole.text[:cut] + rest.text if whole.text.isascii() else whole.text)
+        assert whole.ids[:cut] + rest.ids == whole.ids
+        assert rest.reason == "stop"
+
+
+async def test_what_is_forced_whole_takes_no_choice(tiny_engine):
+    """All of the answer comes with the prompt's last row, its end included."""
+    fixed = {"const": {"city": "Paris", "parts": [1, 2, 3]}}
+    reply = await ask(tiny_engine, structured(fixed, temperature=1.0))
+    assert reply.reason == "stop"
+    check(fixed, reply.text)
+    assert len([event for event in reply.events if isinstance(event, Tokens)]) == 1
 
 
 async def test_a_job_may_be_cancelled_while_its_grammar_is_made(tiny_engine):
