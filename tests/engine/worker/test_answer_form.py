@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 
 import jsonschema
+import numpy as np
 import pytest
 
 from peernode.chat.events import Started
@@ -20,7 +21,8 @@ from peernode.engine import Engine
 from peernode.engine.worker.answer_form import answer_form, has_form
 from peernode.engine.worker.grammar.formats import marker_of
 from tests.engine.asking import ask
-from tests.models import demo_model
+from tests.engine.worker.grammar.saying import Speaker, speaker
+from tests.models import demo_model, write_tiny_model
 
 WEATHER = Tool(
     "get_weather",
@@ -68,6 +70,69 @@ def read(text: str, notation: Notation) -> tuple[str, str, list[tuple[str, str]]
             case CallArguments(_, words):
                 calls[-1] = (calls[-1][0], calls[-1][1] + words)
     return content, thought, calls
+
+
+MARKERS = ("<think>", "</think>", "<tool_call>", "</tool_call>", "[TOOL_CALLS]", "[ARGS]")
+NOTATIONS = ("hermes", "llama3", "mistral", "mistral-args", "functionary")
+
+
+@pytest.fixture(scope="module", params=[(), MARKERS], ids=["markers are text", "markers are tokens"])
+def tiny(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Speaker]:
+    path = tmp_path_factory.mktemp("vocabulary") / "tiny.gguf"
+    made = speaker(write_tiny_model(path, more_special=request.param))
+    yield made
+    made.grammars.close()
+
+
+def said(tiny: Speaker, form: OutputFormat, seed: int, begun: str = "") -> str:
+    """An answer at random under ``form`` that opens with ``begun``."""
+    constraint = tiny.grammars.constrain(form)
+    opening = tiny.tokenise(begun) if begun else []
+    for token in opening:
+        assert constraint.allowed([token]) == 1
+        constraint.accept(token)
+    ids = tiny.say(constraint, np.random.default_rng(seed), most=3000)
+    assert ids is not None
+    return b"".join(tiny.vocabulary.marked_pieces[token] for token in [*opening, *ids]).decode()
+
+
+@pytest.mark.filterwarnings("ignore:llama_token_get_attr:DeprecationWarning")
+@pytest.mark.parametrize("tools", NOTATIONS)
+@pytest.mark.parametrize(
+    ("thought", "begun"),
+    [("", ""), ("think", "<think>\nWell,\n</think>\n\n"), ("think", ""), ("think+open", "Well,</think>")],
+)
+def test_whatever_a_grammar_of_calls_allows_is_read_as_calls(
+    tiny: Speaker, tools: str, thought: str, begun: str
+) -> None:
+    notation = Notation.read(f"{tools}+{thought}")
+    for seed in range(4):
+        request = replace(ASKED, parallel_tool_calls=seed % 2 == 0)
+        form = answer_form(request, notation, tiny.grammars.marker)
+        if thought and not begun:  # words chosen at random never end a thought: here it is left out
+            form = answer_form(replace(request, reasoning="off"), notation, tiny.grammars.marker)
+        text = said(tiny, form, seed, begun)
+        content, reasoning, calls = read(text, notation)
+        assert not content and calls, text
+        assert reasoning == ("Well," if begun else "")
+        assert seed % 2 == 0 or len(calls) == 1
+        for name, arguments in calls:
+            jsonschema.validate(
+                json.loads(arguments), json.loads({WEATHER.name: WEATHER, ADD.name: ADD}[name].parameters)
+            )
+
+
+@pytest.mark.filterwarnings("ignore:llama_token_get_attr:DeprecationWarning")
+def test_a_model_may_choose_between_a_form_and_calls(tiny: Speaker) -> None:
+    request = replace(ASKED, tool_choice="auto", format=OutputFormat("json_schema", '{"enum":["yes","no"]}'))
+    form = answer_form(request, Notation("hermes"), tiny.grammars.marker)
+    kinds = set()
+    for seed in range(12):
+        content, _, calls = read(said(tiny, form, seed), Notation("hermes"))
+        assert bool(content) != bool(calls)
+        assert not content or json.loads(content) in ("yes", "no")
+        kinds.add(bool(calls))
+    assert kinds == {False, True}
 
 
 async def answer_of(engine: Engine, request: ChatRequest, seed: int = 1) -> tuple[str, str, Notation]:
