@@ -18,6 +18,7 @@ from peernode.chat.job import JobRunner
 from peernode.edge.admin import build_admin_app
 from peernode.edge.app import build_app
 from peernode.edge.bind import Bind
+from peernode.edge.image_fetcher import DomainFetcher, NoFetcher
 from peernode.edge.serve import serve_app
 from peernode.edge.services import EdgeServices, JobLimits, Readiness
 from peernode.ledger import ReceiptRecord, ReceiptStore
@@ -193,6 +194,7 @@ class Node:
             receipts=_Receipts(self._store),
             ready=self._readiness,
             limits=JobLimits(limits.first_token_s, limits.job_s),
+            images=DomainFetcher(domains) if (domains := self._config.image_domains) else NoFetcher(),
         )
 
     def _readiness(self) -> Readiness:

@@ -24,6 +24,7 @@ from peernode.wire.prices import Prices
 
 PREFIX = "PEERNODE_"
 NESTED = "__"
+_DOMAIN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}")
 _NETWORK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 Price = Annotated[int, Field(ge=0, le=10**15)]
 Texts = Annotated[tuple[str, ...], NoDecode]
@@ -102,6 +103,8 @@ class NodeConfig(BaseSettings):
     listen: Texts = ("/ip4/0.0.0.0/tcp/4701",)
     http: str = "127.0.0.1:8080"
     no_http: bool = False
+    # Hosts from which images are fetched for clients, by their full names; from no others, and from none by itself.
+    image_domains: Texts = ()
     log_format: Literal["auto", "console", "json"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     drain_s: float = Field(default=30.0, ge=0, le=3600)
@@ -148,7 +151,7 @@ class NodeConfig(BaseSettings):
             raise ValueError(f"two models are called {twice}; give one another name with NAME=PATH")
         return models
 
-    @field_validator("join", "listen", mode="before")
+    @field_validator("join", "listen", "image_domains", mode="before")
     @classmethod
     def _split_at_commas(cls, value: object) -> object:
         return [entry.strip() for entry in value.split(",") if entry.strip()] if isinstance(value, str) else value
@@ -160,6 +163,14 @@ class NodeConfig(BaseSettings):
             if not re.fullmatch(r"/(ip4|ip6|dns|dns4|dns6)/[^/\s]+/tcp/\d{1,5}(/p2p/[A-Za-z0-9]+)?", address):
                 raise ValueError(f"{address[:80]!r} is not a multiaddress like /ip4/192.0.2.7/tcp/4701")
         return addresses
+
+    @field_validator("image_domains")
+    @classmethod
+    def _check_domains(cls, domains: tuple[str, ...]) -> tuple[str, ...]:
+        for domain in domains:
+            if not _DOMAIN.fullmatch(domain):
+                raise ValueError(f"{domain[:80]!r} is not the full name of a host like images.example.org")
+        return domains
 
     @field_validator("join")
     @classmethod

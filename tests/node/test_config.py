@@ -131,6 +131,9 @@ def test_the_source_of_a_bad_value_is_named(write, monkeypatch):
         {"listen": ["localhost:80"]},
         {"http": "8080"},
         {"log_level": "loud"},
+        {"image_domains": ["*.example.org"]},
+        {"image_domains": ["https://example.org"]},
+        {"image_domains": ["127.0.0.1"]},
         {"models": ["a=/x", "a=/y"]},
         {"models": [{"id": "x"}]},
         {"prices": {"prompt": -1}},
@@ -145,6 +148,12 @@ def test_what_cannot_be_is_refused(flags):
 def test_an_open_http_port_keeps_its_own_error():
     with pytest.raises(OpenBindRefused):
         load_config({"http": "0.0.0.0:8080"})
+
+
+def test_images_are_fetched_from_nowhere_unless_hosts_are_listed(monkeypatch):
+    assert load_config().image_domains == ()
+    monkeypatch.setenv("PEERNODE_IMAGE_DOMAINS", "images.example.org, Pictures.example")
+    assert load_config().image_domains == ("images.example.org", "Pictures.example")
 
 
 def test_without_http_there_is_no_bind():
