@@ -8,18 +8,22 @@ from __future__ import annotations
 import numpy as np
 
 from peernode.chat.errors import BadRequest, ContextTooLong
+from peernode.chat.markup import Notation
 from peernode.chat.request import ChatRequest
 from peernode.engine.protocol import Submit
 from peernode.engine.worker.answer import Answer
 from peernode.engine.worker.answer_form import answer_form, has_form
 from peernode.engine.worker.constraint import Constraint
-from peernode.engine.worker.conversation import Conversation
+from peernode.engine.worker.conversation import Conversation, Prompt
 from peernode.engine.worker.grammar.grammars import Grammars
 from peernode.engine.worker.logprobs import LogprobReporter
 from peernode.engine.worker.model import LoadedModel
 from peernode.engine.worker.preparation import Preparation
 from peernode.engine.worker.sampler import Sampler
 from peernode.engine.worker.sequence import Sequence, TokenArray
+from peernode.engine.worker.vision.embedder import Embedded
+from peernode.engine.worker.vision.seeing_prompt import SeeingPrompt
+from peernode.engine.worker.vision.spans import TEXT_ONLY, Layout
 from peernode.wire.errors import WireError
 
 
@@ -34,15 +38,46 @@ class Intake:
         self._grammars = Grammars(vocabulary.handle, end_ids=vocabulary.end_ids, jump_ahead=model.order.jump_ahead)
 
     def admit(self, job: Submit) -> Sequence | Preparation:
+        model, vocabulary = self._model, self._model.vocabulary
+        request = _read(job, sees=model.sight is not None)
+        if any(not 0 <= token < vocabulary.size for token in job.continue_from):
+            raise BadRequest("The answer to continue holds tokens that the model does not know.")
+        files = [image.data for message in request.messages for image in message.images]
+        if model.sight is not None and files:
+            asked = self._conversation.prompt(request, model.sight.placeholders.placing(vocabulary.guard))
+            return self._prepare(job, request, asked, SeeingPrompt(model.sight, vocabulary, asked.text, files))
+        asked = self._conversation.prompt(request)
+        prompt = vocabulary.tokenise(asked.text, most=model.facts.context_length)
+        sequence = self._sequence(job, request, asked.notation, prompt, TEXT_ONLY)
+        if not has_form(request):
+            return sequence
+        return Preparation(lambda: self._constraint(job, request, asked.notation), lambda found: _held(sequence, found))
+
+    def _prepare(self, job: Submit, request: ChatRequest, asked: Prompt, seeing: SeeingPrompt) -> Preparation:
+        """Images first: they are more often at fault than an answer's form."""
+        room = self._model.facts.context_length - len(job.continue_from)
+
+        def work() -> tuple[list[Embedded], Constraint | None]:
+            return seeing.look(room), self._constraint(job, request, asked.notation)
+
+        def finish(prepared: tuple[list[Embedded], Constraint | None]) -> Sequence:
+            seen, constraint = prepared
+            return _held(self._sequence(job, request, asked.notation, *seeing.cells(seen, most=room)), constraint)
+
+        return Preparation(work, finish)
+
+    def _constraint(self, job: Submit, request: ChatRequest, notation: Notation) -> Constraint | None:
+        if not has_form(request):
+            return None
+        form = answer_form(request, notation, self._grammars.marker)
+        return self._grammars.constrain(form, earlier=job.continue_from)
+
+    def _sequence(
+        self, job: Submit, request: ChatRequest, notation: Notation, prompt: TokenArray | None, layout: Layout
+    ) -> Sequence:
         vocabulary = self._model.vocabulary
         context = self._model.facts.context_length
-        request = _read(job)
-        asked = self._conversation.prompt(request)
-        notation = asked.notation
         earlier = job.continue_from
-        if any(not 0 <= token < vocabulary.size for token in earlier):
-            raise BadRequest("The answer to continue holds tokens that the model does not know.")
-        prompt = vocabulary.tokenise(asked.text, most=context)
         # One cell must remain for the answer's next token.
         if prompt is None or len(prompt) + len(earlier) >= context:
             found = "far more" if prompt is None else str(len(prompt) + len(earlier))
@@ -63,30 +98,20 @@ class Intake:
             limit=min(wanted, context - len(prompt)),
             earlier=earlier,
         )
-        sampler = self._sampler(request, job, prompt)
+        sampler = self._sampler(request, job, prompt[prompt >= 0])  # the others stand for images
         if earlier:
             prompt = np.concatenate([prompt, np.array(earlier, np.int32)])
-
-        def finish(constraint: Constraint | None) -> Sequence:
-            return Sequence(
-                job.job,
-                prompt,
-                answer,
-                sampler,
-                constraint=constraint,
-                payer=job.payer,
-                salt=job.cache_salt,
-                background=request.background,
-                markup=str(notation),
-            )
-
-        def constrain() -> Constraint:
-            form = answer_form(request, notation, self._grammars.marker)
-            return self._grammars.constrain(form, earlier=earlier)
-
-        if not has_form(request):
-            return finish(None)
-        return Preparation(constrain, finish)
+        return Sequence(
+            job.job,
+            prompt,
+            answer,
+            sampler,
+            payer=job.payer,
+            salt=job.cache_salt,
+            background=request.background,
+            markup=str(notation),
+            layout=layout,
+        )
 
     def _sampler(self, request: ChatRequest, job: Submit, prompt: TokenArray) -> Sampler:
         vocabulary = self._model.vocabulary
@@ -103,13 +128,18 @@ class Intake:
         return Sampler.of(sampling, job.seed, prompt=prompt, earlier=job.continue_from, reporter=reporter)
 
 
-def _read(job: Submit) -> ChatRequest:
+def _held(sequence: Sequence, constraint: Constraint | None) -> Sequence:
+    sequence.constraint = constraint
+    return sequence
+
+
+def _read(job: Submit, *, sees: bool) -> ChatRequest:
     """The request of ``job``, if it asks for nothing that cannot be done. Raises BadRequest."""
     try:
         request = ChatRequest.from_fields(job.request)
     except WireError as err:
         raise BadRequest("The request cannot be read.", cause=str(err)) from err
-    if any(message.images for message in request.messages):
+    if not sees and any(message.images for message in request.messages):
         raise BadRequest(
             "This model reads only text.", param="messages", remedy="Leave images out, or ask another model."
         )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from peernode.chat.message import Message
 from peernode.engine.worker.sequence import TokenArray
 from peernode.engine.worker.vision.embedder import Embedded
 from peernode.engine.worker.vision.spans import ImageRun, Layout
@@ -28,12 +29,18 @@ class Placeholders:
         """What stands in a message for picture ``number``."""
         return f"\ue002{self._secret}:{number}\ue003"
 
-    def place(self, content: str, places: Sequence[int], first: int, guard: Callable[[str], str]) -> str:
-        """``content`` with a mark at each of ``places``, numbered from ``first``; ``guard`` is asked for the rest."""
-        ends = [0, *places, len(content)]
-        pieces = [guard(content[begin:end]) for begin, end in itertools.pairwise(ends)]
-        marks = [self.mark(first + at) for at in range(len(places))]
-        return "".join(itertools.chain.from_iterable(zip(pieces, [*marks, ""], strict=True)))
+    def placing(self, guard: Callable[[str], str]) -> Callable[[Message], str]:
+        """What makes of each message in turn its words, guarded, with a mark where an image stands."""
+        numbers = itertools.count()
+
+        def placed(message: Message) -> str:
+            said = message.content
+            ends = [0, *(image.at for image in message.images), len(said)]
+            pieces = [guard(said[begin:end]) for begin, end in itertools.pairwise(ends)]
+            marks = [self.mark(next(numbers)) for _ in message.images]
+            return "".join(itertools.chain.from_iterable(zip(pieces, [*marks, ""], strict=True)))
+
+        return placed
 
     def split(self, rendered: str, pictures: int) -> tuple[list[str], list[int]] | None:
         """The texts around the pictures, one more than there are pictures, and the pictures' numbers in order.

@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from peernode.chat.message import Image, Message
 from peernode.engine.worker.vision.prompt import Placeholders, assemble
 from peernode.engine.worker.vision.spans import TEXT_ONLY, ImageRun, Layout, placeholder_ids
 
@@ -81,6 +82,15 @@ def test_a_template_s_text_is_split_where_the_pictures_stand():
     text = f"<user>{marks.mark(0)} and {marks.mark(1)}?<end>"
     assert marks.split(text, 2) == (["<user>", " and ", "?<end>"], [0, 1])
     assert marks.split(f"{marks.mark(1)}{marks.mark(0)}", 2) == (["", "", ""], [1, 0])
+
+
+def test_images_are_placed_in_words_and_numbered_through_all_messages():
+    marks = Placeholders()
+    place = marks.placing(str.upper)
+    first = Message("user", "see this", images=(Image(4, b"x"), Image(8, b"y")))
+    second = Message("user", "and", images=(Image(0, b"z"),))
+    text = "".join(map(place, [first, Message("assistant", "yes"), second]))
+    assert marks.split(text, 3) == (["SEE ", "THIS", "YES", "AND"], [0, 1, 2])
 
 
 def test_a_template_that_loses_or_doubles_a_picture_is_noticed():
