@@ -158,3 +158,66 @@ def write_tiny_lora(
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def write_tiny_embedder(
+    path: Path, *, width: int = 32, context: int = 128, pooling: int | None = 1, seed: int = 1
+) -> Path:
+    """A random bert of some words and letters: one layer, ``width`` wide, pooled by the mean unless told otherwise."""
+    feed, heads = 2 * width, 4
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    letters = [chr(number) for number in range(33, 127) if not chr(number).isupper()]
+    tokens = [*special, *("\u2581" + letter for letter in letters), *letters, "\u2581the", "\u2581cat"]
+    rng = np.random.default_rng(seed)
+    writer = gguf.GGUFWriter(path, "bert")
+    writer.add_name("tiny embedder")
+    writer.add_vocab_size(len(tokens))
+    writer.add_context_length(context)
+    writer.add_embedding_length(width)
+    writer.add_block_count(1)
+    writer.add_feed_forward_length(feed)
+    writer.add_head_count(heads)
+    writer.add_layer_norm_eps(1e-12)
+    writer.add_causal_attention(False)
+    if pooling is not None:
+        writer.add_pooling_type(gguf.PoolingType(pooling))
+    writer.add_file_type(0)
+    writer.add_tokenizer_model("bert")
+    writer.add_token_type_count(2)
+    writer.add_token_list(tokens)
+    writer.add_token_types([3] * len(special) + [1] * (len(tokens) - len(special)))
+    writer.add_pad_token_id(0)
+    writer.add_unk_token_id(1)
+    writer.add_bos_token_id(2)
+    writer.add_sep_token_id(3)
+    writer.add_eos_token_id(3)
+    writer.add_mask_token_id(4)
+
+    def random(name: str, *shape: int) -> None:
+        writer.add_tensor(name, rng.normal(0, 0.5, shape).astype(np.float32))
+
+    def norm(name: str) -> None:
+        writer.add_tensor(name + ".weight", np.ones(width, np.float32))
+        writer.add_tensor(name + ".bias", np.zeros(width, np.float32))
+
+    random("token_embd.weight", len(tokens), width)
+    random("token_types.weight", 2, width)
+    random("position_embd.weight", context, width)
+    norm("token_embd_norm")
+    for name, rows, columns in (
+        ("attn_q", width, width),
+        ("attn_k", width, width),
+        ("attn_v", width, width),
+        ("attn_output", width, width),
+        ("ffn_up", feed, width),
+        ("ffn_down", width, feed),
+    ):
+        random(f"blk.0.{name}.weight", rows, columns)
+        random(f"blk.0.{name}.bias", rows)
+    norm("blk.0.attn_output_norm")
+    norm("blk.0.layer_output_norm")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from peernode.chat.events import JobEvent
-from peernode.chat.request import ChatRequest
+from peernode.chat.job_request import JobRequest
 from peernode.wire import canonical
 
 SEED_MASK = (1 << 63) - 1
@@ -25,7 +25,7 @@ class ChatJob:
 
     request_id: str
     model: str
-    request: ChatRequest
+    request: JobRequest
     seed: int
     part: int = 0
     max_credits: int | None = None

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from peernode.edge.app import layered, routed_app
 from peernode.edge.errors import TokenRefused
+from peernode.edge.openai.embeddings import embeddings_router
 from peernode.edge.openai.routes import openai_router
 from peernode.edge.receipts import receipts_router
 from peernode.edge.services import AdminServices, EdgeServices
@@ -28,7 +29,7 @@ def build_admin_app(services: EdgeServices, admin: AdminServices, token: str) ->
     """The admin app. ``token`` must be long and random; whoever holds it may use every route."""
     if len(token) < 32:
         raise ValueError("an admin token has at least 32 characters")
-    routers = [_admin_router(admin), openai_router(services), receipts_router(services)]
+    routers = [_admin_router(admin), openai_router(services), embeddings_router(services), receipts_router(services)]
     app = routed_app("peernode admin", routers, docs=False)
     return layered(TokenGuard(app, token), services.new_request_id)
 

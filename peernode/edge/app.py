@@ -21,6 +21,7 @@ from peernode.edge.errors import EdgeError, MethodRefused, NoSuchRoute
 from peernode.edge.health import health_router
 from peernode.edge.hosts import HostGuard
 from peernode.edge.intake import Intake
+from peernode.edge.openai.embeddings import embeddings_router
 from peernode.edge.openai.routes import openai_router
 from peernode.edge.receipts import receipts_router
 from peernode.edge.services import EdgeServices
@@ -29,7 +30,10 @@ from peernode.errors import PeernodeError
 
 def build_app(services: EdgeServices, *, hosts: Iterable[str] = ()) -> ASGIApp:
     """The public app. ``hosts`` are Host names to answer to besides the loopback ones (the bind host)."""
-    app = routed_app("peernode", [openai_router(services), receipts_router(services), health_router(services)])
+    app = routed_app(
+        "peernode",
+        [openai_router(services), embeddings_router(services), receipts_router(services), health_router(services)],
+    )
     return layered(app, services.new_request_id, hosts)
 
 

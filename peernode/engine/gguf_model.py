@@ -46,6 +46,11 @@ class ModelHeader:
     is_embedder: bool
     parts: int
 
+    @property
+    def is_encoder(self) -> bool:
+        """It has no memory of its own and says nothing: it only makes embeddings."""
+        return self.architecture in _ENCODERS
+
 
 def model_header(parts: list[GgufHeader]) -> ModelHeader:
     """The facts of a model in one or several files. Raises ModelLoadFailed when it is not a model to chat with."""

@@ -24,18 +24,16 @@ from peernode.engine.digest_cache import DigestCache
 from peernode.engine.errors import ModelLoadFailed, NotEnoughMemory
 from peernode.engine.facts import EngineLoad, ModelFacts
 from peernode.engine.gauge import LoadGauge
-from peernode.engine.gguf_model import ModelHeader
 from peernode.engine.load_progress import LoadProgress
 from peernode.engine.memory_budget import MemoryBudget, Room
-from peernode.engine.memory_plan import wanted_bytes
 from peernode.engine.model_file import ModelFile
+from peernode.engine.outlook import foreseen_facts, needed_bytes
 from peernode.engine.protocol import Ready
 from peernode.engine.session import WorkerSession
 from peernode.engine.settings import EngineSettings
 from peernode.engine.stream import EngineStream
 from peernode.engine.stream_table import StreamTable
 from peernode.engine.waiting import WaitingJobs
-from peernode.engine.worker.vision.projector_file import projector_bytes
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the installed stubs are older than trio.TaskStatus
@@ -209,11 +207,7 @@ class Engine:
             self._give_up(err)
             return
         self._progress.reset()
-        context = self.settings.context
-        features = ("vision",) if self.settings.projector else ()
-        self.facts = ModelFacts.foreseen(
-            self.model_id, self._file.path, header, digest=digest, size=size, context=context, features=features
-        )
+        self.facts = foreseen_facts(self.model_id, self._file.path, header, self.settings, digest=digest, size=size)
         log.info("model_offered", model=self.model_id, digest=digest.hex(), quantization=self.facts.quantization)
 
     async def _run_worker(self) -> ModelLoadFailed | None:
@@ -221,7 +215,8 @@ class Engine:
         cause = "it was stopped"
         try:
             header = await self._file.inspect()
-            async with self._budget.room_for(self, self._need(header)) as room:
+            need = needed_bytes(header, self.settings, adapters=self._file.adapter_bytes)
+            async with self._budget.room_for(self, need) as room:
                 if room is None:
                     return None
                 cause = await self._serve(room)
@@ -356,17 +351,6 @@ class Engine:
     def _note_use(self) -> None:
         self.last_used = self._clock()
         self._budget.wake()
-
-    def _need(self, header: ModelHeader) -> int:
-        chosen = self.settings
-        return wanted_bytes(
-            header,
-            context=chosen.context,
-            slots=chosen.slots,
-            kv_tokens=chosen.kv_tokens,
-            kv_type=chosen.kv_type,
-            beside=self._file.adapter_bytes + projector_bytes(chosen.projector),
-        )
 
     def _give_up(self, failure: ModelLoadFailed) -> None:
         log.error("model_load_failed", model=self.model_id, error=str(failure))

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from peernode.chat.embedding_request import EmbeddingRequest
 from peernode.chat.errors import ReceiptRefused
-from peernode.chat.request import ChatRequest
+from peernode.chat.job_request import JobRequest
 from peernode.wire.advert import ModelCard
 from peernode.wire.offer import Offer
-from peernode.wire.receipt import FINISH_REASONS, Receipt, ids_digest, text_digest
+from peernode.wire.receipt import FINISH_REASONS, Receipt, ids_digest, is_embedded, text_digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +33,21 @@ class Check:
     detail: str = ""
 
 
-def most_credits(card: ModelCard, request: ChatRequest) -> int:
+def most_credits(card: ModelCard, request: JobRequest) -> int:
     """The most a job can cost: a full context of prompt, and the completion that was asked for, or a full context."""
     completion = min(request.max_tokens or card.context_length, card.context_length)
-    return -(
-        -(card.context_length * max(card.price_prompt, card.price_cached) + completion * card.price_completion) // 10**6
-    )
+    prompt = most_prompt_tokens(card, request)
+    if isinstance(request, EmbeddingRequest):
+        completion = 0
+    return -(-(prompt * max(card.price_prompt, card.price_cached) + completion * card.price_completion) // 10**6)
 
 
-def check_receipt(receipt: Receipt, offer: Offer, request: ChatRequest, card: ModelCard, got: Delivered) -> None:
+def most_prompt_tokens(card: ModelCard, request: JobRequest) -> int:
+    """A full context, for each input where there are several."""
+    return card.context_length * (len(request.inputs) if isinstance(request, EmbeddingRequest) else 1)
+
+
+def check_receipt(receipt: Receipt, offer: Offer, request: JobRequest, card: ModelCard, got: Delivered) -> None:
     """Raises ReceiptRefused naming the first check that failed."""
     for check in receipt_checks(receipt, offer, request, card, got):
         if not check.passed:
@@ -49,15 +56,15 @@ def check_receipt(receipt: Receipt, offer: Offer, request: ChatRequest, card: Mo
             )
 
 
-def receipt_checks(
-    receipt: Receipt, offer: Offer, request: ChatRequest, card: ModelCard, got: Delivered
-) -> list[Check]:
+def receipt_checks(receipt: Receipt, offer: Offer, request: JobRequest, card: ModelCard, got: Delivered) -> list[Check]:
     """Every field of a receipt against the offer it answers, the advert it came from and the stream that was seen."""
     metered = (
         offer.prices.amount(
             prompt_tokens=receipt.prompt_tokens,
             cached_tokens=receipt.cached_tokens,
             completion_tokens=receipt.completion_tokens,
+            embedded=isinstance(request, EmbeddingRequest)
+            and is_embedded(receipt.sampler_version, receipt.finish_reason),
         )
         if receipt.cached_tokens <= receipt.prompt_tokens
         else -1
@@ -79,7 +86,7 @@ def receipt_checks(
         Check("cached tokens", receipt.cached_tokens <= receipt.prompt_tokens, "more cached than prompt tokens"),
         Check(
             "prompt tokens",
-            0 < receipt.prompt_tokens <= card.context_length,
+            0 < receipt.prompt_tokens <= most_prompt_tokens(card, request),
             f"{receipt.prompt_tokens} of a context of {card.context_length}",
         ),
         Check(

@@ -13,6 +13,7 @@ from dataclasses import replace
 import structlog
 import trio
 
+from peernode.chat.embedding_request import EmbeddingRequest
 from peernode.chat.errors import (
     BadRequest,
     FirstTokenTimeout,
@@ -30,6 +31,7 @@ from peernode.market.desk import Ordered
 from peernode.market.job_count import JobCount
 from peernode.market.routing import VISION, Candidate, able, rank
 from peernode.market.streaming import Emit, produced
+from peernode.wire.advert import EMBEDDINGS
 from peernode.wire.identity import Identity
 from peernode.wire.offer import Offer
 from peernode.wire.prices import Prices
@@ -92,9 +94,10 @@ class Coordinator:
         if not candidates:
             await emit(Failed(self._nobody(job.model)))
             return
-        candidates = able(candidates, job.request)
+        offered = candidates
+        candidates = able(offered, job.request)
         if not candidates:
-            await emit(Failed(_cannot_see(job.model)))
+            await emit(Failed(_cannot(offered, job)))
             return
         began = trio.current_time()
         attempts: list[tuple[Candidate, JobError]] = []
@@ -164,7 +167,20 @@ class Coordinator:
         return Ordered(offer, job.request, card)
 
 
-def _cannot_see(model: str) -> BadRequest:
+def _cannot(offered: list[Candidate], job: ChatJob) -> BadRequest:
+    """Why none of those who offer the model can do what the job asks for."""
+    model = job.model
+    embeds = [EMBEDDINGS in candidate.card.features for candidate in offered]
+    if isinstance(job.request, EmbeddingRequest):
+        return BadRequest(
+            f"The model {model!r} makes no embeddings.",
+            param="model",
+            remedy=f"Ask a model with the feature {EMBEDDINGS!r}.",
+        )
+    if all(embeds):
+        return BadRequest(
+            f"The model {model!r} makes embeddings and does not chat.", param="model", remedy="POST /v1/embeddings."
+        )
     return BadRequest(
         f"The model {model!r} reads only text.",
         param="messages",

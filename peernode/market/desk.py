@@ -10,7 +10,7 @@ import trio
 
 from peernode.chat.errors import ReceiptRefused
 from peernode.chat.events import Failed, Receipted
-from peernode.chat.request import ChatRequest
+from peernode.chat.job_request import JobRequest
 from peernode.ledger import ReceiptConflict, ReceiptStore, Refusal
 from peernode.market.billing import Delivered, check_receipt
 from peernode.wire.advert import ModelCard
@@ -28,7 +28,7 @@ class Ordered:
     """What this coordinator ordered, and from which advert."""
 
     offer: Offer
-    request: ChatRequest
+    request: JobRequest
     card: ModelCard
 
 

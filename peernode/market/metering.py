@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from peernode.chat.events import Finished, Tokens
-from peernode.chat.request import ChatRequest
+from peernode.chat.job_request import JobRequest
 from peernode.engine import ModelFacts
 from peernode.wire.offer import Offer
-from peernode.wire.receipt import Receipt, ids_digest, text_digest
+from peernode.wire.receipt import Receipt, ids_digest, is_embedded, text_digest
 
 
 @dataclass(slots=True)
@@ -29,7 +29,7 @@ class Meter:
     def receipt(
         self,
         offer: Offer,
-        request: ChatRequest,
+        request: JobRequest,
         facts: ModelFacts,
         finished: Finished,
         *,
@@ -65,6 +65,7 @@ class Meter:
                 prompt_tokens=usage.prompt_tokens,
                 cached_tokens=usage.cached_tokens,
                 completion_tokens=len(self.ids),
+                embedded=is_embedded(facts.sampler_version, finished.reason),
             ),
             accepted_ms=self.accepted_ms,
             first_token_ms=self.first_token_ms,

@@ -10,7 +10,7 @@ from typing import Protocol
 from peernode.chat.events import JobEvent
 from peernode.chat.job import ChatJob
 from peernode.engine import EngineLoad, ModelFacts
-from peernode.wire.advert import ModelCard
+from peernode.wire.advert import EMBEDDINGS, ModelCard
 from peernode.wire.prices import Prices
 
 
@@ -79,8 +79,13 @@ class OwnModels:
     def by_id(self, model_id: str) -> OwnModel | None:
         return next((model for model in self._models if (card := model.card) and card.id == model_id), None)
 
-    def by_digest(self, digest: bytes) -> OwnModel | None:
-        return next((model for model in self._models if (card := model.card) and card.digest == digest), None)
+    def by_digest(self, digest: bytes, *, embeds: bool = False) -> OwnModel | None:
+        """One file may serve twice, to chat and to make embeddings."""
+        for model in self._models:
+            card = model.card
+            if card and card.digest == digest and (EMBEDDINGS in card.features) == embeds:
+                return model
+        return None
 
     def loads(self) -> tuple[EngineLoad, ...]:
         return tuple(model.engine.load() for model in self._models if model.engine.takes_jobs)

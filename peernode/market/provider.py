@@ -11,10 +11,11 @@ from contextlib import asynccontextmanager
 import structlog
 import trio
 
+from peernode.chat.embedding_request import EmbeddingRequest
 from peernode.chat.errors import BadRequest, NoProvider, ProviderBusy
 from peernode.chat.events import Finished, JobEvent, Tokens
 from peernode.chat.job import ChatJob
-from peernode.chat.request import ChatRequest
+from peernode.chat.job_request import JobRequest, read_request
 from peernode.engine import ModelFacts
 from peernode.ledger import ReceiptStore
 from peernode.market.job_count import JobCount
@@ -32,7 +33,7 @@ class Work:
     """One accepted offer while it runs. Iterate it for events up to Finished, then ``sign`` once."""
 
     def __init__(
-        self, provider: Provider, offer: Offer, request: ChatRequest, model: OwnModel, stream: EngineStream
+        self, provider: Provider, offer: Offer, request: JobRequest, model: OwnModel, stream: EngineStream
     ) -> None:
         self._provider = provider
         self._offer = offer
@@ -115,24 +116,25 @@ class Provider:
         loads = self._models.loads()
         return sum(load.free_slots for load in loads), sum(load.queued for load in loads)
 
-    def consider(self, offer: Offer) -> tuple[OwnModel, ChatRequest]:
+    def consider(self, offer: Offer) -> tuple[OwnModel, JobRequest]:
         """The model and the request, if the offer can be taken. Raises BadRequest, NoProvider or ProviderBusy."""
         if offer.provider != self.identity.peer_id or offer.network != self.network:
             raise BadRequest("The offer is for another node.", cause=offer.provider)
         if self.draining:
             raise ProviderBusy("The node is going away.", cause="draining")
-        model = self._models.by_digest(offer.model_digest)
+        try:
+            request = read_request(offer.request)
+        except WireError as err:
+            raise BadRequest("The offer's request cannot be read.", cause=str(err)) from err
+        model = self._models.by_digest(offer.model_digest, embeds=isinstance(request, EmbeddingRequest))
         if model is None:
             raise NoProvider("This node does not have that model loaded.", cause=offer.model_digest.hex()[:16])
         if offer.prices != model.prices:
             raise ProviderBusy("The prices have changed.", cause="prices")
-        try:
-            return model, ChatRequest.from_fields(offer.request)
-        except WireError as err:
-            raise BadRequest("The offer's request cannot be read.", cause=str(err)) from err
+        return model, request
 
     @asynccontextmanager
-    async def work(self, offer: Offer, model: OwnModel, request: ChatRequest) -> AsyncIterator[Work]:
+    async def work(self, offer: Offer, model: OwnModel, request: JobRequest) -> AsyncIterator[Work]:
         """Run a considered offer. Leaving the context without Finished throws the job away, unbilled."""
         job = ChatJob(
             request_id=offer.request_id,

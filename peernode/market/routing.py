@@ -9,8 +9,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from peernode.chat.request import ChatRequest
-from peernode.wire.advert import ModelCard
+from peernode.chat.embedding_request import EmbeddingRequest
+from peernode.chat.job_request import JobRequest
+from peernode.wire.advert import EMBEDDINGS, ModelCard
 
 VISION = "vision"
 
@@ -37,8 +38,15 @@ class Terms:
     chance: float
 
 
-def able(candidates: Sequence[Candidate], request: ChatRequest) -> list[Candidate]:
-    """Those whose model can do what the request asks for; whoever shows images needs one that sees."""
+def able(candidates: Sequence[Candidate], request: JobRequest) -> list[Candidate]:
+    """Those whose model can do what the request asks for; whoever shows images needs one that sees.
+
+    A model makes embeddings or it chats, never both.
+    """
+    embeds = isinstance(request, EmbeddingRequest)
+    candidates = [candidate for candidate in candidates if (EMBEDDINGS in candidate.card.features) == embeds]
+    if isinstance(request, EmbeddingRequest):
+        return candidates
     shows_images = any(message.images for message in request.messages)
     return [candidate for candidate in candidates if not shows_images or VISION in candidate.card.features]
 

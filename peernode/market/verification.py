@@ -12,7 +12,7 @@ from peernode.wire.countersignature import KIND as COUNTERSIGNATURE_KIND
 from peernode.wire.countersignature import MAX_COUNTERSIGNATURE_BYTES, Countersignature
 from peernode.wire.envelope import Envelope, unseal
 from peernode.wire.identity import public_key_of
-from peernode.wire.receipt import FINISH_REASONS, MAX_RECEIPT_BYTES, NO_PREVIOUS, Receipt
+from peernode.wire.receipt import FINISH_REASONS, MAX_RECEIPT_BYTES, NO_PREVIOUS, Receipt, is_embedded
 from peernode.wire.receipt import KIND as RECEIPT_KIND
 
 T = TypeVar("T")
@@ -66,6 +66,7 @@ def _sanity(receipt: Receipt) -> list[Check]:
         prompt_tokens=receipt.prompt_tokens,
         cached_tokens=min(receipt.cached_tokens, receipt.prompt_tokens),
         completion_tokens=receipt.completion_tokens,
+        embedded=is_embedded(receipt.sampler_version, receipt.finish_reason),
     )
     began = receipt.first_token_ms or receipt.accepted_ms
     return [

@@ -22,6 +22,8 @@ MAX_ADDRESSES = 16
 MAX_MODELS = 64
 MAX_LEASE_MS = 300_000
 EMPTY_LOG_ROOT = b""
+# The feature of a model that makes embeddings, and does not chat.
+EMBEDDINGS = "embeddings"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,12 @@ class Prices:
     cached: int = 0
     completion: int = 0
 
-    def amount(self, *, prompt_tokens: int, cached_tokens: int, completion_tokens: int) -> int:
-        """Micro-credits for a job; ``cached_tokens`` is the part of ``prompt_tokens`` that was already computed."""
-        if completion_tokens == 0:
+    def amount(self, *, prompt_tokens: int, cached_tokens: int, completion_tokens: int, embedded: bool = False) -> int:
+        """Micro-credits for a job; ``cached_tokens`` is the part of ``prompt_tokens`` that was already computed.
+
+        An answer without a token is free, unless it is the embeddings that were asked for.
+        """
+        if completion_tokens == 0 and not embedded:
             return 0
         total = (
             (prompt_tokens - cached_tokens) * self.prompt

@@ -22,6 +22,14 @@ NO_PREVIOUS = bytes(32)
 FINISH_REASONS = frozenset({"stop", "length", "cancelled", "error"})
 
 
+EMBEDDING_METHOD = "embeddings/"
+
+
+def is_embedded(sampler_version: str, finish_reason: str) -> bool:
+    """Whether a job's answer is embeddings, and whole: then its text holds them, and it has no tokens."""
+    return sampler_version.startswith(EMBEDDING_METHOD) and finish_reason == "stop"
+
+
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """What was asked, by whom, what ran, what came out, and what it costs."""

@@ -6,10 +6,11 @@ from dataclasses import fields, replace
 
 import pytest
 
+from peernode.chat.embedding_request import EmbeddingRequest
 from peernode.chat.errors import ReceiptRefused
 from peernode.market.billing import Delivered, check_receipt, most_credits
 from peernode.wire.prices import Prices
-from peernode.wire.receipt import Receipt, ids_digest
+from peernode.wire.receipt import Receipt, ids_digest, text_digest
 from tests.samples import CARD, IDS, PRICES, REQUEST, STRANGER, TEXT, offer, receipt
 
 GOT = Delivered(IDS, TEXT, "stop")
@@ -88,3 +89,52 @@ def test_an_empty_answer_costs_nothing() -> None:
 def test_the_limit_of_an_order_covers_its_dearest_outcome() -> None:
     dearest = PRICES.amount(prompt_tokens=CARD.context_length, cached_tokens=0, completion_tokens=16)
     assert most_credits(CARD, REQUEST) >= dearest
+
+
+def test_embeddings_are_billed_by_their_prompt_alone() -> None:
+    inputs = EmbeddingRequest(("one text", "another"))
+    card = replace(CARD, features=("embeddings",))
+    most = most_credits(card, inputs)
+    assert most == -(-2 * card.context_length * card.price_prompt // 10**6)
+    asked = replace(offer(), request=inputs.to_fields(), max_credits=most)
+    prompt = card.context_length + 5  # more than one input may have, less than both
+    made = replace(
+        receipt(),
+        request_digest=inputs.digest,
+        sampler_version="embeddings/1 mean",
+        sampler_digest=inputs.sampling.digest,
+        prompt_tokens=prompt,
+        cached_tokens=0,
+        completion_tokens=0,
+        output_ids_digest=ids_digest(()),
+        text_digest=text_digest("AAAA\n"),
+        finish_reason="stop",
+        credits=-(-prompt * card.price_prompt // 10**6),
+        first_token_ms=0,
+    )
+    got = Delivered((), "AAAA\n", "stop")
+    check_receipt(made, asked, inputs, card, got)
+    for lie in (
+        {"text_digest": text_digest("BBBB\n")},
+        {"prompt_tokens": 2 * card.context_length + 1},
+        {"credits": made.credits + 1},
+        {"completion_tokens": 1},
+    ):
+        with pytest.raises(ReceiptRefused):
+            check_receipt(replace(made, **lie), asked, inputs, card, got)
+
+
+def test_a_chat_without_an_answer_is_free_whatever_the_receipt_calls_it() -> None:
+    made = replace(
+        receipt(),
+        sampler_version="embeddings/1 mean",
+        completion_tokens=0,
+        output_ids_digest=ids_digest(()),
+        text_digest=text_digest(""),
+        finish_reason="stop",
+        credits=PRICES.amount(
+            prompt_tokens=receipt().prompt_tokens, cached_tokens=0, completion_tokens=0, embedded=True
+        ),
+    )
+    with pytest.raises(ReceiptRefused, match="does not match"):
+        check_receipt(made, offer(), REQUEST, CARD, Delivered((), "", "stop"))

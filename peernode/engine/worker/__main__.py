@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from peernode.engine.errors import ModelLoadFailed, WorkerProtocolBroken
 from peernode.engine.protocol import Load, LoadFailed, Progress
@@ -17,6 +18,9 @@ from peernode.engine.worker.lifeline import bound_files, tie_to_owner
 from peernode.engine.worker.loop import Channel, Loop, OwnerGone
 from peernode.engine.worker.pacing import Pace
 from peernode.engine.worker.preparation import Workshop
+
+if TYPE_CHECKING:
+    from peernode.engine.worker.embedding_model import EmbeddingModel
 
 
 def main(arguments: list[str]) -> None:
@@ -37,12 +41,16 @@ def serve(channel: Channel) -> None:
         raise WorkerProtocolBroken("The first command must say which model to load.")
     # llama.cpp is imported only now: its libraries take a while, and the owner may see progress before.
     channel.send(Progress(0.0))
+    from peernode.engine.worker.embedding_model import EmbeddingModel, makes_embeddings  # noqa: PLC0415
     from peernode.engine.worker.intake import Intake  # noqa: PLC0415
     from peernode.engine.worker.model import load_model  # noqa: PLC0415
     from peernode.engine.worker.native_log import NativeLog  # noqa: PLC0415
 
     log = NativeLog()
     try:
+        if makes_embeddings(order):
+            serve_embeddings(channel, EmbeddingModel(order, log, _ProgressReporter(channel)))
+            return
         model = load_model(order, log, _ProgressReporter(channel))
     except ModelLoadFailed as err:
         channel.send(LoadFailed(err.sentence, err.cause, err.remedy, err.code))
@@ -62,6 +70,15 @@ def serve(channel: Channel) -> None:
     loop = Loop(channel, batcher, Intake(model, default_max_tokens=order.default_max_tokens), workshop)
     channel.send(model.facts)
     loop.run()
+
+
+def serve_embeddings(channel: Channel, model: EmbeddingModel) -> None:
+    """Make embeddings until the owner has gone. Raises OwnerGone."""
+    from peernode.engine.worker.embedding_loop import EmbeddingLoop  # noqa: PLC0415
+
+    order = model.order
+    channel.send(model.facts)
+    EmbeddingLoop(channel, model, slots=order.slots, queue_limit=order.queue_limit, clock=time.perf_counter).run()
 
 
 class _ProgressReporter:

@@ -6,7 +6,6 @@ end of the process frees everything for certain.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +32,7 @@ from peernode.engine.worker.vision.loading import load_sight
 from peernode.engine.worker.vision.projector_file import projector_bytes
 from peernode.engine.worker.vision.sight import Sight
 from peernode.engine.worker.vocabulary import Vocabulary
+from peernode.engine.worker.weights import load_weights, metadata, offloads
 
 _QUANTIZED = {"q8_0": llama_cpp.GGML_TYPE_Q8_0, "q4_0": llama_cpp.GGML_TYPE_Q4_0}
 
@@ -56,25 +56,27 @@ class LoadedModel:
 def load_model(order: Load, log: NativeLog, on_progress: Callable[[float], bool]) -> LoadedModel:
     """Raises ModelLoadFailed. ``on_progress`` returns False to give up."""
     llama_cpp.llama_backend_init()
-    order = chosen(order, offloads=_offloads(order))
+    order = chosen(order, offloads=offloads(order))
     plan, header, beside = _plan(order)
-    model = _load_weights(order, log, on_progress)
+    model = load_weights(order, log, on_progress)
+    if llama_cpp.llama_model_has_encoder(model) or not llama_cpp.llama_model_has_decoder(model):
+        raise ModelLoadFailed("The model is not a decoder.", remedy="Use a chat model, or one for embeddings.")
     adapters = load_adapters(model, order, log)
     vocabulary = Vocabulary(llama_cpp.llama_model_get_vocab(model))
     if vocabulary.size < 1 or not vocabulary.end_ids:
         raise ModelLoadFailed("The model has no token that ends an answer.", remedy="Use a chat model.")
     template, notes = _load_template(model, vocabulary)
 
-    sight = load_sight(model, order, log, offloads=_offloads(order)) if order.projector else None
+    sight = load_sight(model, order, log, offloads=offloads(order)) if order.projector else None
     whole_cells = sight.whole_cells if sight else 0
     if whole_cells > _kernel_rows(order) > 0:
         # One ubatch must hold the whole of such an image; text keeps to its rows by never coming in larger batches.
         order = replace(order, batch_tokens=max(order.slots, order.ubatch_tokens))
     handle = _create_context(model, order, log, kv_tokens=plan.kv_tokens, whole_cells=whole_cells)
     apply_adapters(handle, adapters, order, log)
-    memory = 0 if _offloads(order) else planned_bytes(header, plan, kv_type=order.kv_type, beside=beside)
+    memory = 0 if offloads(order) else planned_bytes(header, plan, kv_type=order.kv_type, beside=beside)
     facts = Ready(
-        architecture=_metadata(model, b"general.architecture"),
+        architecture=metadata(model, b"general.architecture"),
         parameters=llama_cpp.llama_model_n_params(model),
         quantization=quantization_name(header.file_type),
         context_length=plan.context,
@@ -106,7 +108,7 @@ def _plan(order: Load) -> tuple[MemoryPlan, ModelHeader, int]:
     # The owner has validated the file; looking once more, just before llama.cpp does, leaves no time to exchange it.
     inspected = inspect_model(Path(order.path))
     beside = adapter_bytes(order, inspected) + projector_bytes(Path(order.projector) if order.projector else None)
-    available = None if _offloads(order) else available_memory()
+    available = None if offloads(order) else available_memory()
     if available is not None:
         available = min(available, order.memory or available)
         limit_data(available)
@@ -122,30 +124,9 @@ def _plan(order: Load) -> tuple[MemoryPlan, ModelHeader, int]:
     return plan, inspected.header, beside
 
 
-def _load_weights(order: Load, log: NativeLog, on_progress: Callable[[float], bool]) -> llama_cpp.llama_model_p:
-    parameters = llama_cpp.llama_model_default_params()
-    parameters.n_gpu_layers = order.gpu_layers if _offloads(order) else 0
-    callback = llama_cpp.llama_progress_callback(lambda fraction, _: on_progress(fraction))
-    parameters.progress_callback = callback
-    model = llama_cpp.llama_model_load_from_file(order.path.encode(), parameters)
-    if not model:
-        raise ModelLoadFailed(
-            "The model file cannot be loaded.",
-            cause=log.last_error or "llama.cpp gave no reason",
-            remedy="Check that the file is a complete GGUF of a supported architecture and fits the memory.",
-        )
-    if llama_cpp.llama_model_has_encoder(model) or not llama_cpp.llama_model_has_decoder(model):
-        raise ModelLoadFailed("The model is not a decoder.", remedy="Use a chat model, not an encoder or embedder.")
-    return model
-
-
-def _offloads(order: Load) -> bool:
-    return order.gpu_layers != 0 and bool(llama_cpp.llama_supports_gpu_offload())
-
-
 def _kernel_rows(order: Load) -> int:
     """A GPU's kernels round differently in company whatever the number of rows, so there they are not limited."""
-    return 0 if _offloads(order) else order.ubatch_tokens
+    return 0 if offloads(order) else order.ubatch_tokens
 
 
 def _resident_sequences(model: llama_cpp.llama_model_p, order: Load) -> int:
@@ -209,9 +190,3 @@ def _load_template(model: llama_cpp.llama_model_p, vocabulary: Vocabulary) -> tu
             cause=f"{err.sentence} {err.cause}".strip(),
             remedy="Use a GGUF with a working chat template.",
         ) from err
-
-
-def _metadata(model: llama_cpp.llama_model_p, key: bytes) -> str:
-    buffer = ctypes.create_string_buffer(256)
-    length = llama_cpp.llama_model_meta_val_str(model, key, buffer, len(buffer))
-    return buffer.value.decode("utf-8", "replace") if length > 0 else ""
