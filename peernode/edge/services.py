@@ -26,7 +26,10 @@ REQUEST_PREFIX = "req_"
 
 @dataclass(frozen=True, slots=True)
 class CatalogModel:
-    """One model name that some live node serves. Prices are the lowest offered now; times are Unix seconds."""
+    """One model name that some live node serves. Prices are the lowest offered now; times are Unix seconds.
+
+    ``sees`` says that images may be sent to it.
+    """
 
     id: str
     digests: tuple[bytes, ...]
@@ -38,6 +41,7 @@ class CatalogModel:
     prices: Prices
     owned_by: str = "peernode"
     first_seen_s: int = 0
+    sees: bool = False
 
 
 class Catalog(Protocol):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from peernode.edge.services import CatalogModel
 from peernode.market.candidates import Candidates, Offering
+from peernode.market.routing import VISION
 from peernode.wire.prices import Prices
 
 MAX_REMEMBERED = 4096
@@ -39,5 +40,6 @@ class NetworkCatalog:
             architecture=cards[0].architecture,
             nodes_available=len(offering.peers),
             prices=Prices(cheapest.price_prompt, cheapest.price_cached, cheapest.price_completion),
+            sees=any(VISION in card.features for card in cards),
             first_seen_s=self._first_seen_s.setdefault(offering.model_id, int(self._clock())),
         )

@@ -46,8 +46,8 @@ def model_object(model: CatalogModel) -> dict[str, Any]:
         "description": "",
         "context_length": model.context_length,
         "architecture": {
-            "modality": "text->text",
-            "input_modalities": ["text"],
+            "modality": "text+image->text" if model.sees else "text->text",
+            "input_modalities": ["text", "image"] if model.sees else ["text"],
             "output_modalities": ["text"],
             "tokenizer": model.architecture,
             "instruct_type": None,
