@@ -40,6 +40,7 @@ TABLE: Mapping[type[PeernodeError], Verdict] = {
     chat.FirstTokenTimeout: Verdict(504, "timeout_error"),
     chat.DeadlineExceeded: Verdict(504, "timeout_error"),
     edge.BodyTooLarge: Verdict(413, "invalid_request_error"),
+    edge.NoRoom: Verdict(503, "overloaded_error", retry=True),
     edge.SlowBody: Verdict(408, "timeout_error"),
     edge.HostRefused: Verdict(403, "permission_error"),
     edge.OriginRefused: Verdict(403, "permission_error"),

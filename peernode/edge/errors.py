@@ -18,6 +18,12 @@ class BodyTooLarge(EdgeError):
     code = "body_too_large"
 
 
+class NoRoom(EdgeError):
+    """The large bodies that are being read and answered leave no room for another."""
+
+    code = "no_room"
+
+
 class SlowBody(EdgeError):
     """The client began a body and did not finish it in time."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import httpx
 import pytest
 import trio
 import trio.testing
@@ -158,3 +159,31 @@ async def test_connections_whose_clients_left_are_let_go(edge, monkeypatch):
             while made[0].open:
                 await trio.testing.wait_all_tasks_blocked(0.01)
         stop.set()
+
+
+async def test_large_bodies_share_a_room_and_give_it_back(nursery):
+    began, go = trio.Event(), trio.Event()
+
+    async def app(scope, receive, send):
+        began.set()
+        await go.wait()
+        await PlainTextResponse("read")(scope, receive, send)
+
+    async def run(task_status):
+        layers = Boundary(Intake(app, room=2 << 20), lambda: "req_1")
+        await serve_app(layers, parse_bind("127.0.0.1:0"), stop=stop, task_status=task_status)
+
+    stop = trio.Event()
+    bind = await nursery.start(run)
+    large, small = b"x" * (5 << 19), b"x"
+    async with httpx.AsyncClient(base_url=f"http://{bind}", timeout=10) as client, trio.open_nursery() as asking:
+        asking.start_soon(lambda: client.post("/", content=large))
+        await began.wait()
+        refused = await client.post("/", content=large)
+        assert (refused.status_code, refused.json()["error"]["metadata"]["reason"]) == (503, "no_room")
+        assert "retry-after" in refused.headers
+        go.set()
+        assert (await client.post("/", content=small)).status_code == 200
+    async with httpx.AsyncClient(base_url=f"http://{bind}", timeout=10) as client:
+        assert (await client.post("/", content=large)).status_code == 200
+    stop.set()
