@@ -14,6 +14,8 @@ IDLE = {"id": "tiny", "progress": None, "error": None, "slots": 8, "free_slots":
     [
         ({"state": "loading", "progress": 0.37}, "tiny (loading, 37%)"),
         ({"state": "loading", "progress": 0.5, "eta_s": 12.3}, "tiny (loading, 50%, about 12 s left)"),
+        ({"state": "unloaded"}, "tiny (unloaded, loaded with the next job)"),
+        ({"state": "loading", "progress": 0.5, "waiting": 2}, "tiny (loading, 50%, 2 waiting)"),
         ({"state": "failed", "error": "It is no GGUF."}, "tiny (failed, It is no GGUF.)"),
         ({"state": "ready"}, "tiny (ready, 8 of 8 slots free)"),
         (

@@ -176,3 +176,41 @@ def test_the_examples_say_what_they_promise():
     provider = load_config(config_file=CONFIGS / "provider.toml")
     assert provider.models[0].name == "smollm2-135m-instruct"
     assert load_config(config_file=CONFIGS / "private-network.toml").prices.completion == 0
+
+
+def test_every_file_of_a_model_is_looked_for_beside_the_configuration(write):
+    config = load_config(
+        config_file=write(
+            """
+            [[model]]
+            path = "m.gguf"
+            projector = "p.gguf"
+            lora = [{ path = "a.gguf", scale = 0.5 }, { path = "/abs/b.gguf" }]
+            """
+        )
+    )
+    (model,) = config.models
+    folder = model.path.parent
+    assert folder.is_absolute()
+    assert model.projector == folder / "p.gguf"
+    assert [(adapter.path, adapter.scale) for adapter in model.lora] == [
+        (folder / "a.gguf", 0.5),
+        (Path("/abs/b.gguf"), 1.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"load": "soon"},
+        {"kv_type": "q9"},
+        {"lora": [{"path": "a.gguf", "scale": 1000}]},
+        {"lora": [{"path": "a.gguf", "scale": float("nan")}]},
+        {"lora": [{"path": "a.gguf"}] * 17},
+        {"pooling": "sum"},
+        {"idle_timeout_s": -1},
+    ],
+)
+def test_senseless_model_settings_are_refused(changes):
+    with pytest.raises(ValueError, match=next(iter(changes))):
+        NodeConfig.model_validate({"models": [{"path": "m.gguf", **changes}]})
