@@ -68,10 +68,11 @@ def test_the_readmes_tour(launch: Launch, model_path: Path, tmp_path: Path) -> N
         if "verify" in command:
             assert output.rstrip().endswith("receipt verified")
 
-    ((_, _, program),) = [block for block in BLOCKS if block[1] == "python"]
+    program = "".join(body for _, language, body in BLOCKS if language == "python")
     program = program.replace("http://127.0.0.1:8080", edge.url)
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=240, check=True)
     assert "receipt: http" in done.stdout
+    assert "name='get_weather'" in done.stdout
 
 
 def serve_arguments(command: str, **variables: str) -> list[str]:
