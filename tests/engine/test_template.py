@@ -29,6 +29,16 @@ def test_a_template_without_a_system_role_gets_its_words_in_the_first_user_turn(
     assert ChatTemplate(source).render(TALK) == "[user] Be kind.\n\nHi"
 
 
+def test_a_template_that_takes_only_parts_of_content_gets_parts() -> None:
+    source = (
+        "{% for m in messages %}[{{ m.role }}]{% for part in m.content %}"
+        "{% if part['type'] == 'text' %}{{ part['text'] }}{% endif %}{% endfor %}{% endfor %}"
+    )
+    assert ChatTemplate(source).render(TALK) == "[system]Be kind.[user]Hi"
+    assert ChatTemplate("{{ messages[0].content }}").render(TALK[1:]) == "Hi"
+    assert ChatTemplate("always the same").render(TALK) == "always the same"
+
+
 def test_a_template_that_objects_to_messages_says_why() -> None:
     source = "{% if messages | length > 2 %}{{ raise_exception('too many turns') }}{% endif %}ok"
     template = ChatTemplate(source)

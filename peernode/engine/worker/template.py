@@ -61,6 +61,11 @@ class ChatTemplate:
         with limits(time_limit_s):
             self._template = environment().from_string(source)
         self._folds_system = False
+        self._takes_parts = False
+        if not self._shows(_SAMPLE[0]["content"], _SAMPLE):
+            # Some models that see were given templates which drop a content that is text, and take a list of parts.
+            self._takes_parts = True
+            self._takes_parts = self._shows(_SAMPLE[0]["content"], _SAMPLE)
         self.render(_SAMPLE)
         self._folds_system = not self._shows(_SYSTEM["content"], [_SYSTEM, *_SAMPLE])
         tools = "tools" in source and self._shows("probe_tool", _SAMPLE, tools=[_TOOL])
@@ -85,6 +90,8 @@ class ChatTemplate:
         """
         if self._folds_system:
             messages = _fold_system(messages)
+        if self._takes_parts:
+            messages = [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in messages]
         switches = {} if thinks is None else {"enable_thinking": thinks, "thinking": thinks}
         size = 0
         pieces = []

@@ -136,7 +136,7 @@ class Projector:
 
     def _check_marker(self, ids: TokenArray) -> None:
         if len(ids) and ids.min() < 0:
-            raise unusable("the model's vocabulary lacks the tokens that the projector puts around pictures")
+            raise unusable("the model's vocabulary lacks the tokens that the projector puts around images")
 
 
 def load_projector(
@@ -158,7 +158,7 @@ def load_projector(
     if not handle:
         raise unusable(log.last_error or "llama.cpp gave no reason")
     if not mtmd.mtmd_support_vision(handle):
-        raise unusable("it is not for pictures")
+        raise unusable("it is not for images")
     return Projector(handle, model, budget=budget)
 
 

@@ -123,7 +123,7 @@ def _check_tower(header: GgufHeader, kind: str) -> None:
         places = (side // patch) ** 2 + ("v.class_embd" in header.shapes)
         table = _shape(header, "v.position_embd.weight")
         if table[0] != width or len(table) != 2 or not 0 < places <= table[1]:
-            raise _refused(f"v.position_embd.weight has the shape {table} for pictures of {side} x {side}")
+            raise _refused(f"v.position_embd.weight has the shape {table} for images of {side} x {side}")
     blocks = _count(header, "block_count")
     if blocks < 1:
         raise _refused("its vision encoder has no layers")
