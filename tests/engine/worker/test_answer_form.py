@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import jsonschema
 import numpy as np
@@ -140,6 +141,19 @@ async def answer_of(engine: Engine, request: ChatRequest, seed: int = 1) -> tupl
     reply = await ask(engine, ChatJob("req_test", "test-model", request, seed))
     (started,) = [event for event in reply.events if isinstance(event, Started)]
     return reply.text, reply.reason, Notation.read(started.markup)
+
+
+async def test_control_tokens_that_mark_calls_are_written_out_and_only_for_who_asks(
+    ready_engine: Callable[..., Awaitable[Engine]], tmp_path: Path
+) -> None:
+    engine = await ready_engine(write_tiny_model(tmp_path / "tiny.gguf", more_special=MARKERS))
+    request = replace(ASKED, tool_choice="function:add", max_tokens=200)
+    text, reason, notation = await answer_of(engine, request)
+    assert (reason, read(text, notation)[2][0][0]) == ("stop", "add")
+    assert text.startswith("<tool_call>\n{") and text.endswith("\n</tool_call>")
+    marked = OutputFormat("lark", 'start: "a" <tool_call> "b"')
+    text, _, _ = await answer_of(engine, replace(request, tools=(), tool_choice="none", format=marked))
+    assert text == "ab"
 
 
 @pytest.mark.real
