@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,12 +28,11 @@ from peernode.engine.load_progress import LoadProgress
 from peernode.engine.memory_budget import MemoryBudget, Room
 from peernode.engine.model_file import ModelFile
 from peernode.engine.outlook import foreseen_facts, needed_bytes
+from peernode.engine.placement import Placement
 from peernode.engine.protocol import Ready
 from peernode.engine.session import WorkerSession
 from peernode.engine.settings import EngineSettings
 from peernode.engine.stream import EngineStream
-from peernode.engine.stream_table import StreamTable
-from peernode.engine.waiting import WaitingJobs
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus  # the installed stubs are older than trio.TaskStatus
@@ -76,8 +75,13 @@ class Engine:
         self._ready_at: float | None = None
         self._was_ready = False
         self._unloading = False
-        self._streams = StreamTable(self._note_use)
-        self._waiting = WaitingJobs(self.settings.slots + self.settings.queue_limit, self._budget.wake)
+        self._jobs = Placement(
+            model_id,
+            self.settings,
+            unavailable=self._unavailable,
+            on_use=self._note_use,
+            on_nobody=self._budget.wake,
+        )
         self._gauge = LoadGauge(self.settings.slots)
 
     def load(self) -> EngineLoad:
@@ -121,7 +125,7 @@ class Engine:
     @property
     def waiting(self) -> int:
         """Jobs that wait for the model to be loaded."""
-        return len(self._waiting)
+        return len(self._jobs.waiting)
 
     @property
     def evictable(self) -> bool:
@@ -129,11 +133,11 @@ class Engine:
 
     @property
     def idle(self) -> bool:
-        return not self._streams and not self._waiting
+        return self._jobs.idle
 
     @property
     def wanted(self) -> bool:
-        return not self.settings.lazy or len(self._waiting) > 0
+        return not self.settings.lazy or len(self._jobs.waiting) > 0
 
     async def wait_change(self, since: int) -> int:
         """Wait until ``version`` is not ``since``; returns it."""
@@ -143,22 +147,15 @@ class Engine:
         """Raises ModelLoadFailed or EngineStopped when it will not come to that."""
         await self._availability.wait_ready()
 
-    @asynccontextmanager
-    async def open(self, job: ChatJob) -> AsyncIterator[EngineStream]:
+    def open(self, job: ChatJob) -> AbstractAsyncContextManager[EngineStream]:
         """Run a job; leaving the context cancels it. Everything that goes wrong is a ``Failed`` event."""
-        number = self._streams.new_number()
-        stream = EngineStream(self.model_id, lambda: self._cancel(number, stream))
-        self._place(number, job, stream)
-        try:
-            yield stream
-        finally:
-            stream.cancel()
-            self._streams.remove(number)
+        return self._jobs.open(job)
 
     def unload(self) -> None:
         """End the worker; jobs that come from now on wait for the next one."""
         if self._session is not None:
             self._unloading = True
+            self._jobs.ready = None
             self._availability.enter("unloaded")
             self._session.dismiss()
 
@@ -167,13 +164,13 @@ class Engine:
         task_status.started()
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._waiting.expire)
+                nursery.start_soon(self._jobs.waiting.expire)
                 await self._live()
                 nursery.cancel_scope.cancel()
         finally:
             if self.failure is None:
                 self._availability.enter("stopped")
-            self._waiting.fail_all(ProviderBusy("The model is not available here.", cause=self.state))
+            self._jobs.waiting.fail_all(ProviderBusy("The model is not available here.", cause=self.state))
 
     async def _live(self) -> None:
         """Worker after worker; returns when there is no use in another."""
@@ -183,7 +180,7 @@ class Engine:
         while self.failure is None:
             if self.settings.lazy:
                 self._availability.enter("unloaded")
-                await self._waiting.wait_any()
+                await self._jobs.waiting.wait_any()
                 self._availability.enter("loading")
             self._ready_at, self._unloading = None, False
             refusal = await self._run_worker()
@@ -228,19 +225,19 @@ class Engine:
             log.error("worker_not_started", model=self.model_id, error=cause)
             return None
         finally:
-            self._session = None
+            self._session = self._jobs.ready = None
             self._progress.reset()
             if self.state == "ready":
                 self._availability.enter("restarting")
             self._gauge.rest(kv_tokens=self._gauge.load.kv_tokens)
-            self._streams.end_all(lambda stream: stream.crash(cause))
+            self._jobs.streams.end_all(lambda stream: stream.crash(cause))
             self._availability.wake()
 
     async def _serve(self, room: Room) -> str:
         self._progress.begin("load")
         self._session = session = WorkerSession(
             self.model_id,
-            streams=self._streams,
+            streams=self._jobs.streams,
             gauge=self._gauge,
             progress=self._progress,
             on_news=self._availability.wake,
@@ -260,6 +257,7 @@ class Engine:
             session.refuse(err)
             return
         self.facts = ModelFacts.found(self.model_id, self._file.path, ready, digest=digest, size=size)
+        self._jobs.ready = session
         self._become_ready(ready)
         if self.settings.lazy:
             await self._unload_when_idle()
@@ -281,15 +279,14 @@ class Engine:
             context=self.facts.context_length,
             threads=ready.threads,
         )
-        for number, job, stream in self._waiting.take_all():
-            self._place(number, job, stream)
+        self._jobs.hand_over()
 
     async def _unload_when_idle(self) -> None:
         limit_s = math.inf if self.settings.idle_timeout_s is None else self.settings.idle_timeout_s
         while True:
-            await self._streams.wait_idle()
+            await self._jobs.streams.wait_idle()
             with trio.move_on_after(limit_s) as rest:
-                await self._streams.wait_busy()
+                await self._jobs.streams.wait_busy()
             if rest.cancelled_caught:
                 log.info("model_unloaded", model=self.model_id, idle_s=limit_s)
                 self.unload()
@@ -302,7 +299,7 @@ class Engine:
         if not self.settings.lazy:
             return False
         log.warning("model_not_loaded", model=self.model_id, error=str(refusal))
-        self._waiting.fail_all(
+        self._jobs.waiting.fail_all(
             ProviderBusy("There is no memory for the model now.", cause=refusal.cause, remedy="Try again later.")
         )
         return True
@@ -313,7 +310,7 @@ class Engine:
         if not self._was_ready:
             self._give_up(failure)
         elif self.settings.lazy:
-            self._waiting.fail_all(ProviderFailed(failure.sentence, cause=failure.cause))
+            self._jobs.waiting.fail_all(ProviderFailed(failure.sentence, cause=failure.cause))
 
     async def _pause(self) -> None:
         """Wait before the next worker, longer after each that did not last."""
@@ -323,30 +320,12 @@ class Engine:
         log.warning("worker_restarts", model=self.model_id, delay_s=round(delay_s, 2))
         await trio.sleep(delay_s)
 
-    def _place(self, number: int, job: ChatJob, stream: EngineStream) -> None:
-        """Send a job to the worker, have it wait for one, or end it."""
-        if self.state == "ready" and self._session is not None:
-            refusal = self._session.submit(number, job, share_prefixes=self.settings.share_prefixes)
-            if refusal is None:
-                self._streams.add(number, stream)
-        elif self.takes_jobs:
-            full = ProviderBusy("Too many jobs wait for this model.", remedy="Try again later.")
-            refusal = None if self._waiting.add(number, job, stream) else full
-        else:
-            refusal = self._unavailable()
-        if refusal is not None:
-            stream.fail(refusal)
-
-    def _unavailable(self) -> JobError:
+    def _unavailable(self) -> JobError | None:
+        if self.takes_jobs:
+            return None
         if self.failure is not None:
             return ProviderFailed("The model is not available here.", cause=self.failure.code)
         return ProviderBusy("The model is not ready here.", cause=self.state, remedy="Try again shortly.")
-
-    def _cancel(self, number: int, stream: EngineStream) -> None:
-        if self._waiting.remove(number):
-            stream.fail(ProviderBusy("The job left before the model was loaded.", cause="cancelled"))
-        elif self._session is not None and number in self._streams:
-            self._session.cancel(number)
 
     def _note_use(self) -> None:
         self.last_used = self._clock()
@@ -355,7 +334,7 @@ class Engine:
     def _give_up(self, failure: ModelLoadFailed) -> None:
         log.error("model_load_failed", model=self.model_id, error=str(failure))
         self._availability.fail(failure)
-        self._waiting.fail_all(self._unavailable())
+        self._jobs.waiting.fail_all(ProviderFailed("The model is not available here.", cause=failure.code))
 
 
 def _dies_in_load(attempts: int) -> ModelLoadFailed:
