@@ -93,6 +93,10 @@ class Batcher:
         self._report_end(sequence, Growth(sequence.answer.rest()))
         self._admit()
 
+    def end_unstarted(self, job: int) -> None:
+        """Report the end of a job that was cancelled before it was a sequence."""
+        self._outputs.append(Output(job, "", [], "cancelled"))
+
     def step(self) -> None:
         """One decode of everything that can go on, decoding sequences first."""
         began = self._clock()

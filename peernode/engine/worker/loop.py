@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from peernode.chat.errors import BadRequest, JobError, ProviderBusy, ProviderFailed
+from peernode.chat.errors import BadRequest, JobError, ProviderBusy
 from peernode.engine.errors import WorkerProtocolBroken
 from peernode.engine.frames import FrameReader, pack_frame
 from peernode.engine.protocol import Accepted, Cancel, Command, Refused, Report, Submit, command_from, to_frame
@@ -141,8 +141,9 @@ class Loop:
                 self._submit(command)
             case Cancel(job=job):
                 if self._workshop.drop(job):
-                    self._refuse(job, ProviderFailed("The job was cancelled while it was prepared."))
-                self._batcher.cancel(job)
+                    self._batcher.end_unstarted(job)
+                else:
+                    self._batcher.cancel(job)
             case _:
                 raise WorkerProtocolBroken("A model is loaded only once.")
 
