@@ -35,7 +35,12 @@ class Intake:
         self._default_max_tokens = default_max_tokens
         vocabulary = model.vocabulary
         self._conversation = Conversation(model.template, vocabulary.guard)
-        self._grammars = Grammars(vocabulary.handle, end_ids=vocabulary.end_ids, jump_ahead=model.order.jump_ahead)
+        self._grammars = Grammars(
+            vocabulary.handle,
+            end_ids=vocabulary.end_ids,
+            writable=set(b"".join(vocabulary.pieces)),
+            jump_ahead=model.order.jump_ahead,
+        )
 
     def admit(self, job: Submit) -> Sequence | Preparation:
         model, vocabulary = self._model, self._model.vocabulary

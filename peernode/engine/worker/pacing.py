@@ -51,7 +51,7 @@ class Pace:
         return one_s * (1.0 + _ROW_GUESS * (rows - 1))
 
     def observe(self, *, decoded: int, prefilled: int, seconds: float, drafted: int = 0) -> None:
-        """A step took ``seconds`` for ``decoded`` rows of answers (``drafted`` of them drafts) and ``prefilled`` others."""
+        """A step took ``seconds`` for ``decoded`` rows of answers (``drafted`` are drafts) and ``prefilled`` others."""
         if decoded and not prefilled:
             at = _bucket(decoded)
             self._rows_s[at] = _average(self._rows_s.get(at, 0.0), seconds, _WEIGHT)

@@ -18,26 +18,37 @@ from peernode.chat.output_format import OutputFormat
 from peernode.engine.worker.constraint import ConstraintBroken
 from peernode.engine.worker.grammar.formats import library_grammar, marker_of
 from peernode.engine.worker.grammar.library import GrammarRefused, build
+from peernode.engine.worker.grammar.limits import read_schema
 from peernode.engine.worker.grammar.matching import GrammarConstraint
 from peernode.engine.worker.grammar.prototypes import Prototypes
 from peernode.engine.worker.grammar.refusal import refusal
 from peernode.engine.worker.grammar.rehearsal import Rehearsal, VocabularyFacts
+from peernode.engine.worker.grammar.writable import check_writable
 
 _HELPERS = 2
 _ONE_OF = "coerce_one_of"
 
 
 class Grammars:
-    """``handle`` is llama.cpp's vocabulary, whose model must live on; ``end_ids`` are all tokens that end an answer."""
+    """``handle`` is llama.cpp's vocabulary, whose model must live on; ``end_ids`` are all tokens that end an answer,
+    ``writable`` the bytes that its tokens have.
+    """
 
     def __init__(
-        self, handle: llama_cpp.llama_vocab_p, *, end_ids: Collection[int], jump_ahead: bool = True, most: int = 128
+        self,
+        handle: llama_cpp.llama_vocab_p,
+        *,
+        end_ids: Collection[int],
+        writable: Collection[int] = range(256),
+        jump_ahead: bool = True,
+        most: int = 128,
     ) -> None:
         self._handle = handle
         self._size: int = llama_cpp.llama_vocab_n_tokens(handle)
         eos: int = llama_cpp.llama_vocab_eos(handle)
         # The model's own end comes first: it is the one that is forced.
         self._end_ids = sorted(end_ids, key=lambda token: (token != eos, token))
+        self._writable = frozenset(writable)
         self._jump_ahead = jump_ahead
         self._lock = threading.Lock()
         self._tokenizer: LLTokenizer | None = None
@@ -82,6 +93,8 @@ class Grammars:
 
     def _build(self, form: OutputFormat) -> LLMatcher:
         grammar = library_grammar(form)
+        if form.kind == "json_schema":
+            check_writable(read_schema(form.source), self._writable)
         try:
             self._rehearsals().try_out(grammar)
             return build(self.tokenizer(), grammar)

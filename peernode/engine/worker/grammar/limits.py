@@ -98,7 +98,7 @@ class _Census:
 def check_schema(schema: dict[str, Json]) -> None:
     """Raises BadRequest that names what is too large, or a reference that leads out of the schema."""
     census = _Census()
-    for node in _schemas_in(schema):
+    for node in schemas_in(schema):
         _count(node, census)
     for what, found, most in (
         ("properties", census.properties, MAX_PROPERTIES),
@@ -116,7 +116,7 @@ def check_schema(schema: dict[str, Json]) -> None:
         raise too_large("multipleOf", f"a least common multiple of {shared if shared < 1e12 else 'over 10¹²'}", "10000")
 
 
-def _schemas_in(root: dict[str, Json]) -> Iterator[dict[str, Json]]:
+def schemas_in(root: dict[str, Json]) -> Iterator[dict[str, Json]]:
     """Every object that may be read as a schema, ``root`` first; data under const and the like is none."""
     waiting: list[Json] = [root]
     while waiting:
