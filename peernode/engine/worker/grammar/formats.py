@@ -8,8 +8,9 @@ from collections.abc import Callable
 import llguidance
 
 from peernode.chat.output_format import OutputFormat
+from peernode.engine.worker.grammar.json_value import Json
 from peernode.engine.worker.grammar.lark import JSON_OPTIONS, checked_lark, json_rule, quoted
-from peernode.engine.worker.grammar.limits import Json, check_bytes, check_expression, read_schema
+from peernode.engine.worker.grammar.limits import check_bytes, check_expression, read_schema
 
 _ANY_OBJECT = '{"type":"object"}'
 # Models put a blank line or two behind a thought.

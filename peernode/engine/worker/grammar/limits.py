@@ -13,11 +13,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from typing import TypeAlias
 
+from peernode.engine.worker.grammar.bounds import widen_exclusive
+from peernode.engine.worker.grammar.json_value import Json
 from peernode.engine.worker.grammar.refusal import refusal, too_large
-
-Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 
 MAX_SOURCE_BYTES = 1 << 17
 MAX_DEPTH = 64
@@ -52,6 +51,8 @@ def read_schema(source: str) -> dict[str, Json]:
         raise refusal("The JSON schema is not an object.", cause="nothing can be said under it")
     schema.pop(_OUR_OPTIONS, None)
     check_schema(schema)
+    for node in schemas_in(schema):
+        widen_exclusive(node)
     return schema
 
 

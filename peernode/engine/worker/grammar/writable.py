@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from peernode.engine.worker.grammar.limits import Json, schemas_in
+from peernode.engine.worker.grammar.json_value import Json
+from peernode.engine.worker.grammar.limits import schemas_in
 from peernode.engine.worker.grammar.refusal import refusal
 
 
