@@ -9,8 +9,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 
-# Longer agreement first: it is the better sign.
+# Runs that are looked up, the longer ones first.
 _LENGTHS = (6, 3)
+# How far the tokens before a guess may agree with those before its model: the longer, the better a sign.
+AGREEMENTS = (24, 12, 6, 3)
 
 
 class NgramDrafter:
@@ -37,14 +39,24 @@ class NgramDrafter:
                     after[run] = (end, latest[0] if latest else 0)
 
     def propose(self, most: int) -> tuple[list[int], int]:
-        """Up to ``most`` tokens, and how many tokens before them agreed (0 and nothing when nothing did)."""
+        """Up to ``most`` tokens, and how far those before them agreed: one of ``AGREEMENTS``, or 0 and no token."""
         end = len(self._tokens)
         for length, after in zip(_LENGTHS, self._after, strict=True):
             if end < length:
                 continue
             _, earlier = after[tuple(self._tokens[end - length :])]
             if earlier:
-                found = self._tokens[earlier : earlier + most]
+                # Behind the last token the repetition is taken to begin again.
+                found = itertools.islice(itertools.cycle(self._tokens[earlier:]), most)
                 # Negative ids stand for an image's cells, which nobody can say.
-                return list(itertools.takewhile(lambda token: token >= 0, found)), length
+                drafts = list(itertools.takewhile(lambda token: token >= 0, found))
+                return drafts, self._agreement(earlier, at_least=length)
         return [], 0
+
+    def _agreement(self, earlier: int, *, at_least: int) -> int:
+        """How many tokens before ``earlier`` are those before the end, as one of ``AGREEMENTS``."""
+        mine, end = self._tokens, len(self._tokens)
+        agreed = at_least
+        while agreed < min(AGREEMENTS[0], earlier) and mine[earlier - agreed - 1] == mine[end - agreed - 1]:
+            agreed += 1
+        return next(step for step in AGREEMENTS if step <= agreed)

@@ -13,7 +13,7 @@ _LEAST_CHUNK = 16
 # Shorter prompts say more about the fixed cost of a step than about the cost of a token.
 _TELLING_PREFILL = 32
 # What a row costs beside another before anybody has measured it, in steps of one row.
-_ROW_GUESS = 0.4
+_ROW_GUESS = 0.5
 # Part of the target that is left free: a step's cost is an estimate, and prompts get dearer as they get longer.
 _SLACK = 0.9
 

@@ -17,10 +17,10 @@ MOST_SEQUENCES = 2
 # Rows of logits that a step may have beside those of the answers.
 DRAFT_ROWS = 48
 _COUNTS = (1, 3, 7, 15, 23)
-_FIRST_LUCK = {6: 0.8, 3: 0.5}
+_FIRST_LUCK = {24: 0.95, 12: 0.9, 6: 0.6, 3: 0.4}
 _WEIGHT = 0.3
 # A step must promise that much more than one without drafts, for costs are estimates.
-_MARGIN = 1.1
+_MARGIN = 1.15
 # Tokens between two trials of an answer without luck, and after a trial that was right.
 _TRIAL_EVERY, _TRIAL_AGAIN = 96, 8
 
