@@ -24,6 +24,8 @@ from rich.console import Console
 PREFILL = "prefill "
 IDLE, BUSY = "idle", "busy"
 P50, P99, WORST, QUIET = "p50", "p99", "worst", "p50 before"
+# Ids that end an answer of the demo model; beyond the context it was trained on it would say nothing else.
+NO_END = {"0": -100, "2": -100}
 # Pieces that every stream has sent before the prompt comes: enough to see its usual pace.
 _SETTLED = 16
 _SETTLE_S = 120.0
@@ -62,6 +64,7 @@ def one_round(url: str, options, salt: str) -> tuple[dict[str, float], float, fl
     """Gaps in seconds (P50, P99, WORST, QUIET), prefill seconds idle and busy, and the prompt's tokens."""
     long_prompts = [
         chat_body(MODEL_ID, filler(f"{salt} {when}", options.prompt) + "\nWhat is this about?", tokens=8)
+        | {"logit_bias": NO_END}
         for when in (IDLE, BUSY)
     ]
     idle = run_together(url, long_prompts[:1]).answers[0]

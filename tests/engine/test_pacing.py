@@ -23,9 +23,21 @@ def test_those_who_stream_leave_less_room_for_prompts_but_never_none() -> None:
     pace = Pace(target_s=0.25)
     pace.observe(decoded=0, prefilled=100, seconds=0.1)
     pace.observe(decoded=8, prefilled=0, seconds=0.2)
-    assert 16 <= pace.prefill_budget(decoding=True) <= 50 < pace.prefill_budget(decoding=False)
+    assert 4 <= pace.prefill_budget(decoding=True) <= 50 < pace.prefill_budget(decoding=False)
     pace.observe(decoded=8, prefilled=0, seconds=9.0)
-    assert pace.prefill_budget(decoding=True) == 16
+    assert pace.prefill_budget(decoding=True) == 4
+
+
+def test_small_pieces_of_a_prompt_that_gets_dearer_are_followed() -> None:
+    pace = Pace(target_s=0.15)
+    pace.observe(decoded=4, prefilled=0, seconds=0.03)
+    pace.observe(decoded=0, prefilled=64, seconds=0.2)
+    cost_s = 0.003
+    for _ in range(300):
+        size = pace.prefill_budget(decoding=True)
+        cost_s *= 1.005
+        pace.observe(decoded=4, prefilled=size, seconds=0.03 + size * cost_s)
+        assert 0.03 + size * cost_s <= 0.15 * 1.2
 
 
 def test_decode_rate_is_that_of_one_sequence() -> None:

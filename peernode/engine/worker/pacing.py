@@ -9,13 +9,11 @@ from __future__ import annotations
 TARGET_STEP_S = 0.15
 _WEIGHT = 0.1
 _FIRST_CHUNK = 64
-_LEAST_CHUNK = 16
-# Shorter prompts say more about the fixed cost of a step than about the cost of a token.
+_LEAST_CHUNK = 4
+# Alone, shorter prompts say more about the fixed cost of a step than about the cost of a token.
 _TELLING_PREFILL = 32
 # What a row costs beside another before anybody has measured it, in steps of one row.
 _ROW_GUESS = 0.5
-# Part of the target that is left free: a step's cost is an estimate, and prompts get dearer as they get longer.
-_SLACK = 0.9
 
 
 class Pace:
@@ -39,7 +37,7 @@ class Pace:
     def prefill_budget(self, *, decoding: bool) -> int:
         if not self._prefill_token_s:
             return _FIRST_CHUNK
-        left_s = self._target_s * _SLACK - (self._decode_step_s if decoding else 0.0)
+        left_s = self._target_s - (self._decode_step_s if decoding else 0.0)
         return max(_LEAST_CHUNK, int(left_s / self._prefill_token_s))
 
     def rows_s(self, rows: int) -> float:
@@ -57,9 +55,10 @@ class Pace:
             self._rows_s[at] = _average(self._rows_s.get(at, 0.0), seconds, _WEIGHT)
             if not drafted:
                 self._decode_step_s = _average(self._decode_step_s, seconds, _WEIGHT)
-        elif prefilled >= _TELLING_PREFILL:
+        elif prefilled >= (_LEAST_CHUNK if decoded and self._decode_step_s else _TELLING_PREFILL):
             own_s = max(seconds - (self._decode_step_s if decoded else 0.0), seconds * 0.1)
-            weight = min(0.5, prefilled / 512)
+            # Prompts get dearer as they get longer, so the estimate must follow however small the pieces are.
+            weight = min(0.5, max(_WEIGHT, prefilled / 512))
             self._prefill_token_s = _average(self._prefill_token_s, own_s / prefilled, weight)
 
 
