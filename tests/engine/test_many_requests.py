@@ -23,6 +23,7 @@ from peernode.engine.settings import EngineSettings
 from tests.engine.worker_driver import Told, WorkerDriver
 from tests.models import demo_model, write_tiny_model
 
+SLOTS = 8
 AT_ONCE = 16
 KV = 4096
 _SHARED = "The quick brown fox jumps over the lazy dog. " * 4
@@ -68,6 +69,9 @@ def cases(draw: st.DrawFn, *, letters: dict[str, int], most: int) -> Case:
     elif kind == "regex":
         wanted = f"[{letter}x-z]{{{tokens}}}é"
         form, tokens = OutputFormat("regex", wanted), 200
+    elif kind == "free":
+        # Few enough that many are asked more than once.
+        words, tokens, logprobs = draw(st.sampled_from([_SHARED, "é🙂", "tea"])), most, None
     elif kind == "long":
         words = _SHARED * 200
     elif kind == "schema":
@@ -86,9 +90,12 @@ class Heard:
     otherwise: int = 0
 
     def add(self, case: Case, text: str) -> None:
-        before = self.texts.setdefault((case.request, case.seed), text)
-        self.again += 1
-        self.otherwise += before != text
+        asked = (case.request, case.seed)
+        if asked in self.texts:
+            self.again += 1
+            self.otherwise += self.texts[asked] != text
+        else:
+            self.texts[asked] = text
 
 
 def went_well(case: Case, told: Told, heard: Heard) -> None:
@@ -115,12 +122,12 @@ def went_well(case: Case, told: Told, heard: Heard) -> None:
 
 def serve(worker: WorkerDriver, batch: list[Case], heard: Heard) -> None:
     """Run all of ``batch``, at most ``AT_ONCE`` together, and look at everything that came."""
-    waiting = list(enumerate(batch))
+    waiting = list(batch)
     running: dict[int, Case] = {}
     hung_up: set[int] = set()
     while waiting or running:
         while waiting and len(running) < AT_ONCE:
-            _, case = waiting.pop()
+            case = waiting.pop()
             running[worker.submit(case.request, seed=case.seed, payer=case.payer)] = case
         for job, case in list(running.items()):
             told = worker.told[job]
@@ -133,7 +140,7 @@ def serve(worker: WorkerDriver, batch: list[Case], heard: Heard) -> None:
                 went_well(case, worker.told.pop(job), heard)
                 del running[job]
     assert not worker.told
-    assert (worker.last.free_slots, worker.last.queued, worker.last.kv_used) == (worker.last.free_slots, 0, 0)
+    assert (worker.last.free_slots, worker.last.queued, worker.last.kv_used) == (SLOTS, 0, 0)
     assert worker.last.kv_cached <= KV
 
 
@@ -168,14 +175,14 @@ class Crowd:
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Iterator[Crowd]:
-    order = EngineSettings(slots=8, context=1024, kv_tokens=KV, queue_limit=64)
+    order = EngineSettings(slots=SLOTS, context=1024, kv_tokens=KV, queue_limit=64)
     with WorkerDriver(write_tiny_model(tmp_path / "tiny.gguf", heads=2), order) as worker:
         yield Crowd(worker)
 
 
 @pytest.fixture
 def real() -> Iterator[Crowd]:
-    with WorkerDriver(demo_model(), EngineSettings(slots=8, context=1024, kv_tokens=KV, queue_limit=64)) as worker:
+    with WorkerDriver(demo_model(), EngineSettings(slots=SLOTS, context=1024, kv_tokens=KV, queue_limit=64)) as worker:
         yield Crowd(worker)
 
 
@@ -194,7 +201,8 @@ def test_ten_thousand_jobs_on_one_worker(tiny: Crowd) -> None:
     run()
     assert tiny.served >= 10_000
     # Random weights blow up what is left of the order of sums, so a few answers part ways; a mix-up would part all.
-    assert tiny.heard.otherwise <= 0.02 * tiny.heard.again, tiny.heard.otherwise
+    assert tiny.heard.again > 500
+    assert tiny.heard.otherwise <= 0.05 * tiny.heard.again, (tiny.heard.otherwise, tiny.heard.again)
     # The first thousand fill caches; after that nothing may pile up.
     assert tiny.memory[-1] - tiny.memory[1] < 16 << 20, tiny.memory
 
