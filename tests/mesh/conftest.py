@@ -87,12 +87,11 @@ def echoes(dial, open_stream):
 @pytest.fixture
 def accepted():
     """The server's side of the muxed connection to ``client``: ``await accepted(server, client)``."""
-    import trio
+    from peernode.mesh.dialing import ConnectionWatch
 
     async def accepted(server, client):
         connections = server.get_network().connections
-        while not connections.get(client.get_id()):
-            await trio.sleep(0.005)
+        await ConnectionWatch(server).wait_until(lambda: bool(connections.get(client.get_id())))
         return connections[client.get_id()][0].muxed_conn
 
     return accepted
@@ -140,7 +139,7 @@ class Node:
     async def keep_advertising(self, *, every_s=1.0):
         import trio
 
-        while True:
+        while True:  # a lease lives by being renewed in time
             await self.advertise()
             await trio.sleep(every_s)
 

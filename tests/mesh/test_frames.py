@@ -137,7 +137,7 @@ async def test_a_consumer_that_does_not_read_holds_the_sender_back(conversation)
         async with conversation(source) as stream:
             await stream.receive(5)
             before = -1
-            while before != sent:
+            while before != sent:  # only time can show that nothing more is sent
                 before = sent
                 await trio.sleep(0.3)
             assert sent < 2_000_000
@@ -175,12 +175,12 @@ async def test_a_cancelled_receive_loses_nothing(conversation):
 
 
 async def test_what_was_sent_before_close_is_read_to_the_end(conversation):
-    got = trio.Event()
+    closed, got = trio.Event(), trio.Event()
     total = 0
 
     async def sink(stream):
         nonlocal total
-        await trio.sleep(0.1)
+        await closed.wait()
         while total < 200_000:
             total += len(await stream.read(65536))
         got.set()
@@ -189,4 +189,5 @@ async def test_what_was_sent_before_close_is_read_to_the_end(conversation):
         async with conversation(sink) as stream:
             await stream.send(bytes(200_000))
             await stream.close()
+            closed.set()
             await got.wait()

@@ -127,9 +127,9 @@ async def test_a_lost_connection_is_dialled_again(start_node):
         async with start_node(join=addresses) as client:  # starting does not wait for the dead
             assert client.mesh.peers() == []
             async with start_node(seed=seed, listen=(f"/ip4/127.0.0.1/tcp/{port}",)) as server:
+                await server.advertise()
                 with trio.fail_after(4):
-                    while not client.mesh.peers():
-                        await trio.sleep(0.05)
+                    await client.sees(server)
                 assert client.mesh.peers()[0].peer_id == server.peer_id
 
 

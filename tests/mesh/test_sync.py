@@ -64,7 +64,14 @@ async def neighbours(start_host, dial, open_stream, nursery, monkeypatch):
 
 async def _alike(left, right):
     while left.digest() != right.digest():
-        await trio.sleep(0.01)
+        async with trio.open_nursery() as nursery:
+
+            async def change_of(directory):
+                await directory.wait_change(directory.version)
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(change_of, left)
+            nursery.start_soon(change_of, right)
 
 
 async def test_each_side_gets_what_it_lacks_and_keeps_getting_it(neighbours):

@@ -2,16 +2,18 @@
 
 import trio
 
+from peernode.mesh.dialing import ConnectionWatch
+
 
 async def test_slots_come_back_when_connections_end(start_host, echoes):
     with trio.fail_after(30):
         async with start_host() as server:
             server.get_network()._inbound_limiter.total_tokens = 3
+            watch = ConnectionWatch(server)
             for _ in range(8):
                 async with start_host() as client:
                     assert await echoes(client, server)
-                while server.get_network().connections:
-                    await trio.sleep(0.01)
+                await watch.wait_until(lambda: not server.get_network().connections)
 
 
 async def test_silent_connections_from_one_address_leave_slots_for_others(start_host, monkeypatch):

@@ -22,5 +22,5 @@ async def test_the_round_trip_time_is_known_soon(start_host, dial):
     async with start_host() as server, start_host() as client:
         connection = await dial(client, server)
         with trio.fail_after(0.4):  # the library itself first waits half a second
-            while connection.rtt() == 0.0:
-                await trio.sleep(0.01)
+            await connection._ping_event.wait()
+        assert connection.rtt() > 0
