@@ -79,13 +79,15 @@ class ModelFacts:
 class StepSeconds:
     """Where the time of decode steps went, in seconds since the worker's start.
 
-    Choosing and filling batches, llama.cpp's decode, choosing tokens and making text of them, sending the news.
+    Choosing and filling batches, llama.cpp's decode, choosing tokens and making text of them, sending the news, moving
+    idle prefixes to the host's memory.
     """
 
     fill: float = 0.0
     decode: float = 0.0
     sample: float = 0.0
     emit: float = 0.0
+    move: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,8 @@ class EngineLoad:
 
     ``decode_tps`` is what one sequence gets, ``prefill_tps`` what all prompts get together; 0.0 until measured.
     ``kv_used`` counts reserved cells: prompts and the completions they may still grow, ``kv_cached`` the
-    cells of cached prefixes beside them. Of all prompts so far ``prefilled`` tokens were computed, ``reused`` were not;
+    cells of cached prefixes beside them, ``stored`` the tokens whose cells the host keeps. Of all prompts so far
+    ``prefilled`` tokens were computed, ``reused`` were not;
     of ``drafted`` tokens ``accepted`` were right.
     """
 
@@ -112,3 +115,4 @@ class EngineLoad:
     drafted: int = 0
     accepted: int = 0
     seconds: StepSeconds = StepSeconds()
+    stored: int = 0

@@ -32,6 +32,7 @@ class LoadGauge:
             drafted=step.drafted,
             accepted=step.accepted,
             seconds=StepSeconds(*step.profile),
+            stored=step.stored,
         )
         return (before.free_slots, before.queued) != (step.free_slots, step.queued)
 

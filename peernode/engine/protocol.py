@@ -20,7 +20,7 @@ class Load:
     """First command: load this model. Where a number is 0 or a text is empty, the choice is the worker's.
 
     ``settings`` says what each field means. ``lora`` holds [path, scale]; ``memory`` is what the model may take, in
-    bytes.
+    bytes; ``prefix_cache_bytes`` below 0 is open.
     """
 
     tag: ClassVar[str] = "load"
@@ -45,6 +45,7 @@ class Load:
     embeddings: bool = False
     pooling: str = ""
     memory: int = 0
+    prefix_cache_bytes: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,7 @@ class Step:
 
     ``kv_cached`` are the cells of cached prefixes alone. Of all prompts so far ``prefilled`` tokens were computed and
     ``reused`` were not; of ``drafted`` tokens ``accepted`` were right. ``profile`` are the seconds that steps spent on
-    filling, decoding, sampling and emitting.
+    filling, decoding, sampling, emitting and moving. The host keeps the cells of ``stored`` tokens.
     """
 
     tag: ClassVar[str] = "step"
@@ -178,6 +179,7 @@ class Step:
     drafted: int = 0
     accepted: int = 0
     profile: list[float] = field(default_factory=list)
+    stored: int = 0
 
 
 Command: TypeAlias = Load | Submit | Cancel
@@ -222,6 +224,7 @@ def to_frame(message: Command | Report) -> Frame:
             message.drafted,
             message.accepted,
             message.profile,
+            message.stored,
         ]
     return [message.tag, *astuple(message)]
 
@@ -234,7 +237,7 @@ def command_from(frame: Frame) -> Command:
 def report_from(frame: Frame) -> Report:
     """Raises WorkerProtocolBroken."""
     kind = _kind_of(_REPORTS, frame)
-    if kind is Step and len(frame) == 14 and isinstance(frame[7], list):
+    if kind is Step and len(frame) > 7 and isinstance(frame[7], list):
         return _build(Step, [*frame[1:7], [_output(entry) for entry in frame[7]], *frame[8:]])
     return _build(kind, frame[1:])
 

@@ -25,7 +25,9 @@ class EngineSettings:
 
     A ``lazy`` model is loaded with the first job and unloaded when it was idle for ``idle_timeout_s`` (None: never),
     or when others need its memory. With ``share_prefixes`` everybody's jobs share cached prefixes, so that a stranger
-    can tell by the time whether somebody asked the same before. ``embeddings`` makes a chat model an embedder.
+    can tell by the time whether somebody asked the same before. ``prefix_cache_mib`` of the host's memory keep what
+    was computed of prompts and answers after the model's own memory has no room for it. ``embeddings`` makes a chat
+    model an embedder.
 
     A ``projector`` lets the model see: an image may take ``image_tokens`` of its context, and ``image_cache_mib`` of
     what was made of images is kept for the next time.
@@ -51,6 +53,7 @@ class EngineSettings:
     projector: Path | None = None
     image_tokens: int = 1536
     image_cache_mib: int = 256
+    prefix_cache_mib: int | None = None
     embeddings: bool = False
     pooling: Pooling | None = None
 
@@ -67,6 +70,7 @@ class EngineSettings:
             ("itl_target_ms", 1),
             ("image_tokens", 16),
             ("image_cache_mib", 0),
+            ("prefix_cache_mib", 0),
             ("idle_timeout_s", 0),
         ):
             value = getattr(self, name)
@@ -106,4 +110,5 @@ class EngineSettings:
             embeddings=self.embeddings,
             pooling=self.pooling or "",
             memory=memory or 0,
+            prefix_cache_bytes=-1 if self.prefix_cache_mib is None else self.prefix_cache_mib << 20,
         )

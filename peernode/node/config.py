@@ -68,6 +68,7 @@ class EngineConfig(_Section):
     memory_mib: int | None = Field(default=None, ge=1)
     image_tokens: int = Field(default=1536, ge=16, le=1 << 20)
     image_cache_mib: int = Field(default=256, ge=0)
+    prefix_cache_mib: int | None = Field(default=None, ge=0)
 
     @model_validator(mode="after")
     def _check_batch(self) -> Self:

@@ -31,6 +31,7 @@ def engine_settings(node: EngineConfig, entry: ModelEntry) -> EngineSettings:
         projector=entry.projector,
         image_tokens=node.image_tokens,
         image_cache_mib=node.image_cache_mib,
+        prefix_cache_mib=node.prefix_cache_mib,
         embeddings=entry.embeddings,
         pooling=entry.pooling,
     )

@@ -21,6 +21,7 @@ _GAUGES = {
     "kv_tokens": "Cells of the key-value cache",
     "kv_used": "Cells in use or reserved by running answers",
     "kv_cached": "Cells of cached prefixes",
+    "stored": "Tokens of cached prefixes in the host's memory",
     "decode_tps": "Tokens per second of one answer",
     "prefill_tps": "Prompt tokens per second of all answers together",
 }

@@ -67,6 +67,12 @@ class ScriptedBackend:
     def adopt(self, slot: int, source: int, begin: int, end: int) -> None:
         pass
 
+    def save(self, slot: int, begin: int, end: int) -> np.ndarray | None:
+        return None
+
+    def restore(self, slot: int, begin: int, end: int, data: np.ndarray) -> bool:
+        return False
+
 
 class FreePace(Pace):
     """No limit but the batch."""

@@ -175,7 +175,7 @@ class Crowd:
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Iterator[Crowd]:
-    order = EngineSettings(slots=SLOTS, context=1024, kv_tokens=KV, queue_limit=64)
+    order = EngineSettings(slots=SLOTS, context=1024, kv_tokens=KV, queue_limit=64, prefix_cache_mib=4)
     with WorkerDriver(write_tiny_model(tmp_path / "tiny.gguf", heads=2), order) as worker:
         yield Crowd(worker)
 

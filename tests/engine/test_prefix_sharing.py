@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from peernode.engine.worker.answer import Answer
 from peernode.engine.worker.batcher import Batcher
+from peernode.engine.worker.prefix_store import PrefixStore
 from peernode.engine.worker.sampler import Sampler, SamplerParameters
 from peernode.engine.worker.sequence import Sequence
 from tests.engine.scripted import END, VOCABULARY, Chunk, FreePace, ScriptedBackend, run_out
 
 KV = 300
+BLOCK = 8
 
 
 def following(tokens: list[int]) -> int:
@@ -32,6 +34,7 @@ class CellBackend(ScriptedBackend):
     rows: list[list[int]] = field(default_factory=list)
     full_at: frozenset[int] = frozenset()
     follow: Callable[[list[int]], int] = following
+    saved: int = 0
 
     def begin(self) -> None:
         super().begin()
@@ -82,6 +85,19 @@ class CellBackend(ScriptedBackend):
             if begin <= position < end and source in holders:
                 holders.add(slot)
 
+    def save(self, slot: int, begin: int, end: int) -> np.ndarray | None:
+        self.saved += end - begin
+        return np.array(self.resident(slot)[begin:end], np.int32).view(np.uint8)
+
+    def restore(self, slot: int, begin: int, end: int, data: np.ndarray) -> bool:
+        tokens = data.view(np.int32).tolist()
+        assert len(self.cells) + len(tokens) <= KV
+        held = self.resident(slot)
+        assert len(held) == begin
+        first = (begin // BLOCK) * BLOCK
+        self.cells += [(at, tokens[at - first], {slot}) for at in range(begin, end)]
+        return True
+
     def _remove(self, slot: int, begin: int, end: int) -> None:
         for position, _, holders in self.cells:
             if begin <= position < end:
@@ -89,7 +105,14 @@ class CellBackend(ScriptedBackend):
         self.cells = [cell for cell in self.cells if cell[2]]
 
 
-def batcher_on(backend: CellBackend, *, slots: int = 3, speculate: bool = False) -> Batcher:
+def batcher_on(
+    backend: CellBackend,
+    *,
+    slots: int = 3,
+    speculate: bool = False,
+    store: PrefixStore | None = None,
+    idle_cells: int | None = None,
+) -> Batcher:
     return Batcher(
         backend,
         slots=slots,
@@ -99,6 +122,8 @@ def batcher_on(backend: CellBackend, *, slots: int = 3, speculate: bool = False)
         clock=lambda: 0.0,
         pace=FreePace(),
         speculate=speculate,
+        store=store,
+        idle_cells=idle_cells,
     )
 
 
@@ -172,6 +197,36 @@ def test_a_failing_sequence_is_found_and_its_neighbours_go_on() -> None:
     assert ends == {1: ("length", ""), 2: ("error", "llama_decode returned -3"), 3: ("length", "")}
 
 
+def test_what_lies_idle_goes_to_the_host_and_comes_back() -> None:
+    backend = CellBackend()
+    store = PrefixStore(1 << 20, block_tokens=BLOCK)
+    batcher = batcher_on(backend, store=store, idle_cells=0)
+    prompt = [*SHARED, 3]
+    first = asking(1, prompt, payer="ann")
+    batcher.submit(first)
+    run_out(batcher)
+    moved = 0
+    while batcher.tidy():
+        moved += 1
+    assert moved > len(SHARED) // BLOCK
+    assert backend.cells == []
+    assert store.tokens == backend.saved == len(prompt) + 3
+    for job, payer, cached in ((2, "bob", 0), (3, "ann", len(prompt) - 2)):
+        batcher.submit(asking(job, prompt, payer=payer))
+        said = run_out(batcher)
+        assert [token for output in said for token in output.ids] == expected(prompt, 4)
+        assert said[-1].cached_tokens == cached
+
+
+def test_a_host_without_room_for_prefixes_leaves_them_where_they_are() -> None:
+    backend = CellBackend()
+    batcher = batcher_on(backend, store=PrefixStore(0), idle_cells=0)
+    batcher.submit(asking(1, SHARED))
+    run_out(batcher)
+    assert not batcher.tidy()
+    assert (len(backend.cells), backend.saved) == (len(SHARED) + 3, 0)
+
+
 REQUESTS = st.lists(
     st.tuples(
         st.integers(0, 45),
@@ -185,10 +240,11 @@ REQUESTS = st.lists(
 )
 
 
-@given(REQUESTS, st.frozensets(st.integers(1, 30), max_size=3))
-def test_whatever_comes_answers_are_right_and_cells_return(requests: list, full_at: frozenset[int]) -> None:
+@given(REQUESTS, st.frozensets(st.integers(1, 30), max_size=3), st.sampled_from([0, 10_000, 1 << 20]))
+def test_whatever_comes_answers_are_right_and_cells_return(requests: list, full_at: frozenset[int], kept: int) -> None:
     backend = CellBackend(full_at=full_at)
-    batcher = batcher_on(backend)
+    store = PrefixStore(kept, block_tokens=BLOCK)
+    batcher = batcher_on(backend, store=store, idle_cells=16 if kept else None)
     said: dict[int, list[int]] = {}
     reason: dict[int, str] = {}
 

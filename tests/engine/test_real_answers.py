@@ -188,3 +188,26 @@ async def test_a_stream_is_read_to_its_end_only_once(ready_engine: Start) -> Non
     async with engine.open(job("Hello", max_tokens=2)) as stream:
         await read(stream)
         assert [event async for event in stream] == []
+
+
+async def test_a_prefix_that_left_the_models_memory_comes_back_as_it_was(ready_engine: Start) -> None:
+    engine = await ready_engine(demo_model(), context=1024, kv_tokens=1024, slots=2)
+    long = job("Once there was a fox. " * 80 + "What was there?", max_tokens=24)
+    first = await ask(engine, long)
+    for number in range(3):
+        await ask(engine, job(f"Count from {number}. " * 40, max_tokens=24))
+    assert engine.load().stored > first.usage.prompt_tokens
+    again = await ask(engine, long)
+    assert again.ids == first.ids
+    assert again.usage.cached_tokens == again.usage.prompt_tokens - 2
+    assert engine.load().reused >= again.usage.cached_tokens
+
+
+async def test_without_memory_for_prefixes_only_what_is_resident_is_shared(ready_engine: Start) -> None:
+    engine = await ready_engine(demo_model(), context=1024, kv_tokens=1024, slots=2, prefix_cache_mib=0)
+    long = job("Once there was a fox. " * 80 + "What was there?", max_tokens=24)
+    first = await ask(engine, long)
+    await ask(engine, job("Count sheep. " * 200, max_tokens=24))
+    assert engine.load().stored == 0
+    again = await ask(engine, long)
+    assert again.usage.cached_tokens < 64 < first.usage.prompt_tokens

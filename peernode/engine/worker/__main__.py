@@ -17,7 +17,11 @@ from peernode.engine.worker.batcher import Batcher
 from peernode.engine.worker.lifeline import bound_files, tie_to_owner
 from peernode.engine.worker.loop import Channel, Loop, OwnerGone
 from peernode.engine.worker.pacing import Pace
+from peernode.engine.worker.prefix_store import PrefixStore
 from peernode.engine.worker.preparation import Workshop
+
+# On a CPU a thousand cells that lie idle make a step some 3 % longer.
+_IDLE_CELLS = 1024
 
 if TYPE_CHECKING:
     from peernode.engine.worker.embedding_model import EmbeddingModel
@@ -65,6 +69,8 @@ def serve(channel: Channel) -> None:
         clock=time.perf_counter,
         pace=Pace(target_s=order.itl_target_ms / 1000),
         speculate=order.speculation == "auto",
+        store=PrefixStore(model.prefix_cache_bytes),
+        idle_cells=_IDLE_CELLS if model.context.kernel_rows else None,
     )
     workshop = Workshop(limit=order.slots + order.queue_limit, threads=2)
     loop = Loop(channel, batcher, Intake(model, default_max_tokens=order.default_max_tokens), workshop)

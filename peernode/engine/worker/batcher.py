@@ -16,6 +16,7 @@ from peernode.engine.worker.fairness import Line
 from peernode.engine.worker.growth import Growth, grow
 from peernode.engine.worker.pacing import Pace
 from peernode.engine.worker.prefill import Prefill
+from peernode.engine.worker.prefix_store import PrefixStore
 from peernode.engine.worker.profile import Profile
 from peernode.engine.worker.residents import Residents
 from peernode.engine.worker.sampler import NonFiniteLogits
@@ -41,6 +42,8 @@ class Batcher:
         clock: Callable[[], float],
         pace: Pace | None = None,
         speculate: bool = False,
+        store: PrefixStore | None = None,
+        idle_cells: int | None = None,
     ) -> None:
         self._backend = backend
         self._slots = slots
@@ -48,7 +51,7 @@ class Batcher:
         self._batch_tokens = batch_tokens
         self._clock = clock
         self._pace = pace or Pace()
-        self._residents = Residents(backend, slots=slots, kv_tokens=kv_tokens)
+        self._residents = Residents(backend, slots=slots, kv_tokens=kv_tokens, store=store, idle_cells=idle_cells)
         self._prefill = Prefill(self._residents, kernel_rows=backend.kernel_rows)
         # Wrong drafts are cut from the memory again, which not every model's can be.
         self._speculation = Speculation(self._pace, enabled=speculate and self._residents.shares)
@@ -60,7 +63,8 @@ class Batcher:
         self._most_pending = max(1, batch_tokens // (2 * slots))
         self._prefilled = self._reused = 0
         self.profile = Profile()
-        self.steps = self._reported_steps = 0
+        self.steps = 0
+        self._reported = (0, 0, 0)
 
     @property
     def busy(self) -> bool:
@@ -99,6 +103,7 @@ class Batcher:
 
     def step(self) -> None:
         """One decode of everything that can go on, decoding sequences first."""
+        self.tidy()
         began = self._clock()
         plan = self._choose()
         if not plan:
@@ -127,11 +132,19 @@ class Batcher:
         self.profile.decode += decoded - filled + shown - began
         self._admit()
 
+    def tidy(self) -> bool:
+        """Move a little of what lies idle out of the way; False when nothing does."""
+        began = self._clock()
+        moved = self._residents.tidy()
+        self.profile.move += self._clock() - began
+        return moved
+
     def report(self) -> Step | None:
-        """Everything since the last report, or None when there was neither a step nor an end."""
-        if not self._outputs and self._reported_steps == self.steps:
+        """Everything since the last report, or None when nothing has changed."""
+        state = (self.steps, self._residents.used, self._residents.stored)
+        if not self._outputs and self._reported == state:
             return None
-        self._reported_steps = self.steps
+        self._reported = state
         outputs, self._outputs = self._outputs, []
         pinned = self._residents.pinned
         return Step(
@@ -148,6 +161,7 @@ class Batcher:
             self._speculation.drafted,
             self._speculation.accepted,
             self.profile.seconds(),
+            self._residents.stored,
         )
 
     def _choose(self) -> StepPlan:

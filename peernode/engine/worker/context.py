@@ -12,12 +12,14 @@ import llama_cpp
 import numpy as np
 
 from peernode.engine.worker.candidates import Floats
+from peernode.engine.worker.prefix_store import Blob
 from peernode.engine.worker.sequence import TokenArray
 from peernode.engine.worker.vision.embedding_batch import decode_embeddings
 
 # llama.cpp's CPU attention works row by row up to 63 rows of one kernel call, so that a row's result depends neither on
 # its company nor on how a prompt was cut. From 64 rows on it works in tiles, and the company decides how they round.
 EXACT_ROWS = 60
+_BYTES = ctypes.POINTER(ctypes.c_uint8)
 
 
 class DecodeContext:
@@ -36,7 +38,9 @@ class DecodeContext:
         sequences: int = 0,
         kernel_rows: int = 0,
     ) -> None:
+        """Where ``sequences`` can share cells, the context has one more, for moving cells to and from the host."""
         self.sequences = sequences
+        self._moving = sequences
         self.kernel_rows = kernel_rows
         self._handle = handle
         self._memory = llama_cpp.llama_get_memory(handle)
@@ -89,6 +93,22 @@ class DecodeContext:
     def adopt(self, slot: int, source: int, begin: int, end: int) -> None:
         llama_cpp.llama_memory_seq_rm(self._memory, slot, begin, end)
         llama_cpp.llama_memory_seq_cp(self._memory, source, slot, begin, end)
+
+    def save(self, slot: int, begin: int, end: int) -> Blob | None:
+        """llama.cpp saves whole sequences, so these cells are one for a moment."""
+        self.adopt(self._moving, slot, begin, end)
+        size = llama_cpp.llama_state_seq_get_size(self._handle, self._moving)
+        data = np.empty(size, np.uint8)
+        written = llama_cpp.llama_state_seq_get_data(self._handle, data.ctypes.data_as(_BYTES), size, self._moving)
+        self.forget(self._moving)
+        return data if written == size else None
+
+    def restore(self, slot: int, begin: int, end: int, data: Blob) -> bool:
+        read = llama_cpp.llama_state_seq_set_data(self._handle, data.ctypes.data_as(_BYTES), len(data), self._moving)
+        if read:
+            self.adopt(slot, self._moving, begin, end)
+        self.forget(self._moving)
+        return bool(read)
 
     def _locate_logits(self) -> None:
         """llama.cpp moves its output buffer when it grows; the view is made anew only then."""

@@ -71,6 +71,10 @@ class Channel:
         if not self._pending:
             select.select([self._socket.fileno(), descriptor], [], [])
 
+    def has_news(self, descriptor: int) -> bool:
+        """Whether ``wait`` would return at once."""
+        return bool(self._pending or select.select([self._socket.fileno(), descriptor], [], [], 0)[0])
+
     def is_closed(self) -> bool:
         """Whether the owner has gone, without taking anything that it sent before."""
         try:
@@ -118,6 +122,9 @@ class Loop:
 
     def turn(self) -> None:
         if not self._batcher.busy:
+            while not self._channel.has_news(self._workshop.descriptor) and self._batcher.tidy():
+                pass
+            self._report()
             self._channel.wait(self._workshop.descriptor)
         while (command := self._channel.poll()) is not None:
             self._obey(command)

@@ -34,6 +34,7 @@ from peernode.engine.worker.vision.sight import Sight
 from peernode.engine.worker.vocabulary import Vocabulary
 from peernode.engine.worker.weights import load_weights, metadata, offloads
 
+_MOST_KEPT_PREFIXES = 4 << 30
 _QUANTIZED = {"q8_0": llama_cpp.GGML_TYPE_Q8_0, "q4_0": llama_cpp.GGML_TYPE_Q4_0}
 
 
@@ -42,6 +43,7 @@ class LoadedModel:
     """What the loop needs of a model. ``kv_tokens`` cells are there, ``facts.context_length`` for one sequence.
 
     ``order`` is what was asked for, with what was left open chosen; ``sight`` is None where it reads only text.
+    ``prefix_cache_bytes`` of the host's memory are for prefixes that leave the model's.
     """
 
     vocabulary: Vocabulary
@@ -51,6 +53,7 @@ class LoadedModel:
     facts: Ready
     order: Load
     sight: Sight | None = None
+    prefix_cache_bytes: int = 0
 
 
 def load_model(order: Load, log: NativeLog, on_progress: Callable[[float], bool]) -> LoadedModel:
@@ -97,7 +100,8 @@ def load_model(order: Load, log: NativeLog, on_progress: Callable[[float], bool]
         sequences=_resident_sequences(model, order),
         kernel_rows=_kernel_rows(order),
     )
-    return LoadedModel(vocabulary, template, context, plan.kv_tokens, facts, order, sight)
+    kept = _prefix_cache_bytes(order, memory)
+    return LoadedModel(vocabulary, template, context, plan.kv_tokens, facts, order, sight, kept)
 
 
 def _plan(order: Load) -> tuple[MemoryPlan, ModelHeader, int]:
@@ -124,6 +128,15 @@ def _plan(order: Load) -> tuple[MemoryPlan, ModelHeader, int]:
     return plan, inspected.header, beside
 
 
+def _prefix_cache_bytes(order: Load, taken: int) -> int:
+    """What the host may keep of prefixes: what the operator says, or a part of what is free beside the model."""
+    if order.prefix_cache_bytes >= 0:
+        return order.prefix_cache_bytes
+    available = available_memory() or 0
+    free = min(available, order.memory or available) - (0 if offloads(order) else taken)
+    return max(0, min(_MOST_KEPT_PREFIXES, free // 4))
+
+
 def _kernel_rows(order: Load) -> int:
     """A GPU's kernels round differently in company whatever the number of rows, so there they are not limited."""
     return 0 if offloads(order) else order.ubatch_tokens
@@ -137,7 +150,7 @@ def _resident_sequences(model: llama_cpp.llama_model_p, order: Load) -> int:
         or llama_cpp.llama_model_n_swa(model) > 0
     )
     most: int = llama_cpp.llama_max_parallel_sequences()
-    return 0 if cannot_cut else min(most, order.slots + max(32, 4 * order.slots))
+    return 0 if cannot_cut else min(most - 1, order.slots + max(32, 4 * order.slots))
 
 
 def _create_context(
@@ -147,7 +160,7 @@ def _create_context(
     parameters.n_ctx = kv_tokens
     parameters.n_batch = max(order.batch_tokens, whole_cells)
     parameters.n_ubatch = max(order.ubatch_tokens, whole_cells)
-    parameters.n_seq_max = max(order.slots, _resident_sequences(model, order))
+    parameters.n_seq_max = max(order.slots, _resident_sequences(model, order) + 1)
     # llama.cpp insists on room for an output of every sequence; drafts need theirs, too.
     parameters.n_outputs_max = max(parameters.n_seq_max, order.slots + DRAFT_ROWS)
     # One buffer for all sequences: a reservation is all that separates them, and prefixes can be shared.

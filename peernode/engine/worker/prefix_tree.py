@@ -84,6 +84,16 @@ class PrefixTree:
             node = node.parent
         return total
 
+    def tokens(self, slot: int) -> tuple[str, TokenArray]:
+        """What ``slot`` holds, and with whose salt; it holds something."""
+        salt, end = self._ends[slot]
+        node: _Node | None = end
+        edges: list[TokenArray] = []
+        while node is not None:
+            edges.append(node.edge)
+            node = node.parent
+        return salt, np.concatenate(edges[::-1])
+
     def hold(self, slot: int, salt: str, tokens: TokenArray) -> list[Overlap]:
         """Say that ``slot`` holds ``tokens``, which begin with all that it held before.
 

@@ -8,12 +8,14 @@ from dataclasses import astuple, dataclass
 @dataclass(slots=True)
 class Profile:
     """``fill`` chooses and fills the batch, ``decode`` is llama.cpp's, ``sample`` chooses tokens and makes text of
-    them, ``emit`` packs and sends the report. Waiting for work is none of them."""
+    them, ``emit`` packs and sends the report, ``move`` takes idle prefixes to the host. Waiting for work is none of
+    them."""
 
     fill: float = 0.0
     decode: float = 0.0
     sample: float = 0.0
     emit: float = 0.0
+    move: float = 0.0
 
     def seconds(self) -> list[float]:
         return list(astuple(self))

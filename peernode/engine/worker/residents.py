@@ -1,7 +1,11 @@
 """The model's memory by sequence: who runs in it, which finished prefixes stay in it, and who has to go.
 
 Owns the ids of resident sequences, the sharing of cells between them and eviction (least recently used, never one that
-runs). A finished sequence stays under its id as a cached prefix until its cells or its id are needed.
+runs). A finished sequence stays under its id as a cached prefix until its cells or its id are needed, or until idle
+cells are so many that they slow down those who run: llama.cpp's attention looks at every cell, if only to pass it by.
+What is evicted goes to the host's memory, and comes back when somebody begins with it. All of it goes when nobody runs,
+because the next one then gets cells in order: llama.cpp fills holes with the next cells of whoever runs, and the order
+of cells decides how attention rounds.
 """
 
 from __future__ import annotations
@@ -9,8 +13,11 @@ from __future__ import annotations
 import heapq
 from typing import Protocol
 
+import numpy as np
+
+from peernode.engine.worker.prefix_store import Blob, PrefixStore
 from peernode.engine.worker.prefix_tree import PrefixTree
-from peernode.engine.worker.sequence import Sequence
+from peernode.engine.worker.sequence import Sequence, TokenArray
 
 # Even one token: prefixes that were computed twice are merged, which leaves holes in the memory, and llama.cpp fills
 # holes with the next cells of others, whose order then decides how their attention rounds.
@@ -18,7 +25,7 @@ LEAST_SHARED = 1
 
 
 class Cells(Protocol):
-    """The part of a backend that moves no data: which sequence holds which cells, named by their positions."""
+    """Which sequence holds which cells of a backend, named by their positions."""
 
     @property
     def sequences(self) -> int:
@@ -37,13 +44,33 @@ class Cells(Protocol):
         """Let ``slot`` use the cells of ``source`` from ``begin`` to ``end`` instead of its own."""
         ...
 
+    def save(self, slot: int, begin: int, end: int) -> Blob | None:
+        """A copy of the cells of ``slot`` from ``begin`` to ``end``; None where that fails."""
+        ...
+
+    def restore(self, slot: int, begin: int, end: int, data: Blob) -> bool:
+        """Give ``slot`` those cells of ``data`` that lie from ``begin`` to ``end``; there must be room for all."""
+        ...
+
 
 class Residents:
     """``start`` and ``attach`` before a sequence computes, ``grew`` after a step, ``retire`` or ``drop`` at its end."""
 
-    def __init__(self, cells: Cells, *, slots: int, kv_tokens: int, least_shared: int = LEAST_SHARED) -> None:
+    def __init__(
+        self,
+        cells: Cells,
+        *,
+        slots: int,
+        kv_tokens: int,
+        least_shared: int = LEAST_SHARED,
+        store: PrefixStore | None = None,
+        idle_cells: int | None = None,
+    ) -> None:
+        """``idle_cells`` may stay beside those of running sequences; None is no limit. Without a store they all may."""
         self._cells = cells
         self._kv_tokens = kv_tokens
+        self._store = store or PrefixStore(0)
+        self._idle_cells = idle_cells if self._store.limit else None
         self._least_shared = least_shared
         self.shares = cells.sequences > 0
         self._free = list(range(max(slots, cells.sequences)))
@@ -57,18 +84,27 @@ class Residents:
         return self._tree.size + sum(self._own.values())
 
     @property
+    def stored(self) -> int:
+        """Tokens whose cells the host keeps."""
+        return self._store.tokens
+
+    @property
     def pinned(self) -> int:
         """Cells in use by running sequences."""
         return self._tree.pinned + sum(self._own.values())
 
     def start(self, sequence: Sequence) -> None:
         """Give it an id and all that is resident of its prompt."""
+        if not self._own:
+            while self.tidy():
+                pass
         if not self._free:
             self._evict()
         sequence.slot = heapq.heappop(self._free)
         self._own[sequence.slot] = 0
         self._tree.pin(sequence.slot)
         self.attach(sequence)
+        self._restore(sequence)
 
     def credit(self, sequence: Sequence) -> int:
         """How many of the cells that the sequence needs are there and will stay."""
@@ -97,6 +133,17 @@ class Residents:
         self._own[sequence.slot] += tokens
         if self.shares and sequence.in_memory <= len(sequence.feed):
             self._publish(sequence)
+
+    def tidy(self) -> bool:
+        """Move a block of what lies idle to the host, if there is too much of it; so little that no answer waits."""
+        if self._idle_cells is None or self.used - self.pinned <= (self._idle_cells if self._own else 0):
+            return False
+        oldest = next((slot for slot in self._cached if self._is_movable(slot)), None)
+        if oldest is None:
+            return False
+        if self._save(oldest, blocks=1):
+            self._discard(oldest)
+        return True
 
     def make_room(self, cells: int) -> bool:
         """Evict until ``cells`` are free; False when nothing is left to evict."""
@@ -155,15 +202,59 @@ class Residents:
                 begin_at, end_at = layout.position(overlap.begin), layout.position(end)
                 self._cells.adopt(sequence.slot, overlap.source, begin_at, end_at)
 
+    def _restore(self, sequence: Sequence) -> None:
+        """Fetch what the host keeps of its prompt beyond what is resident."""
+        if not self.shares:
+            return
+        feed = sequence.feed[: sequence.sharable]
+        for block in self._store.match(sequence.salt, _text_before_images(feed)):
+            begin = sequence.in_memory
+            if block.end <= begin:
+                continue
+            if not self.make_room(self._store.block_tokens) or not self._cells.restore(
+                sequence.slot, begin, block.end, block.data
+            ):
+                return
+            self._hold(sequence, block.end)
+            sequence.in_memory = block.end
+
+    def _is_movable(self, slot: int) -> bool:
+        """Whether the host can keep all of it: places of images in the memory are not those in the prompt."""
+        _, tokens = self._tree.tokens(slot)
+        return len(_text_before_images(tokens)) == len(tokens)
+
+    def _save(self, slot: int, *, blocks: int | None = None) -> bool:
+        """Copy what the host does not keep yet of ``slot``, at most so many blocks; whether that was all."""
+        salt, tokens = self._tree.tokens(slot)
+        tokens = _text_before_images(tokens)
+        while (run := self._store.missing(salt, tokens)) is not None:
+            if blocks == 0:
+                return False
+            data = self._cells.save(slot, *run) if self._store.limit else None
+            if data is None or not self._store.put(salt, tokens[: run[1]], data):
+                return True
+            blocks = None if blocks is None else blocks - 1
+        return True
+
     def _evict(self) -> bool:
         if not self._cached:
             return False
         slot = next(iter(self._cached))
+        self._save(slot)
+        self._discard(slot)
+        return True
+
+    def _discard(self, slot: int) -> None:
         del self._cached[slot]
         self._free_id(slot)
-        return True
 
     def _free_id(self, slot: int) -> None:
         self._cells.forget(slot)
         self._tree.remove(slot)
         heapq.heappush(self._free, slot)
+
+
+def _text_before_images(tokens: TokenArray) -> TokenArray:
+    """Positions are those of the prompt until the first cell of an image, which is negative."""
+    images = np.flatnonzero(tokens < 0)
+    return tokens[: int(images[0])] if len(images) else tokens
