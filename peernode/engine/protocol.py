@@ -6,7 +6,7 @@ Owns the messages and their order of fields. One ``Step`` carries the news of ev
 from __future__ import annotations
 
 import functools
-from dataclasses import astuple, dataclass, field, fields
+from dataclasses import astuple, dataclass, field, fields, replace
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from peernode.engine.errors import WorkerProtocolBroken
@@ -154,6 +154,24 @@ class Output:
     cached_tokens: int = 0
     cause: str = ""
     logprobs: list[Logprobs] = field(default_factory=list)
+
+
+def merged(outputs: list[Output]) -> list[Output]:
+    """The same news with one Output for each job, in the order of their first."""
+    if len(outputs) < 2:
+        return outputs
+    whole: dict[int, Output] = {}
+    for later in outputs:
+        earlier = whole.get(later.job)
+        if earlier is not None:
+            later = replace(  # noqa: PLW2901
+                later,
+                text=earlier.text + later.text,
+                ids=earlier.ids + later.ids,
+                logprobs=earlier.logprobs + later.logprobs,
+            )
+        whole[later.job] = later
+    return list(whole.values())
 
 
 @dataclass(frozen=True, slots=True)

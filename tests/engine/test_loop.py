@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 from collections.abc import Iterator
 
@@ -11,7 +12,7 @@ from peernode.chat.errors import ContextTooLong
 from peernode.chat.request import ChatRequest, Message
 from peernode.engine.frames import FrameReader, pack_frame
 from peernode.engine.protocol import Accepted, Cancel, Refused, Report, Step, Submit, report_from, to_frame
-from peernode.engine.worker.loop import Channel, Loop, OwnerGone
+from peernode.engine.worker.loop import REPORT_S, Channel, Loop, OwnerGone
 from peernode.engine.worker.preparation import Workshop
 from peernode.engine.worker.sequence import Sequence
 from tests.engine.scripted import ScriptedBackend, batcher_of, sequence
@@ -53,7 +54,8 @@ def ends() -> Iterator[tuple[Owner, Channel]]:
 def test_a_cancellation_that_comes_during_a_step_takes_effect_before_the_next(ends: tuple[Owner, Channel]) -> None:
     owner, channel = ends
     backend = ScriptedBackend(before_decode=lambda step: owner.cancel(1) if step == 3 else None)
-    loop = Loop(channel, batcher_of(backend), ScriptedIntake(), Workshop(limit=4))
+    seconds = itertools.count()
+    loop = Loop(channel, batcher_of(backend), ScriptedIntake(), Workshop(limit=4), clock=lambda: float(next(seconds)))
     owner.submit(1)
     owner.submit(2)
     for _ in range(4):
@@ -64,6 +66,24 @@ def test_a_cancellation_that_comes_during_a_step_takes_effect_before_the_next(en
     assert [(number, output.end) for number, output in of_one if output.end] == [(3, "cancelled")]
     assert [chunk.slot for chunk in backend.batches[3]] == [1]
     assert of_one[-1][1].completion_tokens == 3
+
+
+def test_tokens_travel_together_but_for_the_first_and_the_last(ends: tuple[Owner, Channel]) -> None:
+    owner, channel = ends
+    now = 0.0
+    loop = Loop(channel, batcher_of(ScriptedBackend()), ScriptedIntake(), Workshop(limit=4), clock=lambda: now)
+    owner.submit(1, max_tokens=9)
+    owner.submit(2, max_tokens=9)
+    for step in range(9):
+        now += REPORT_S if step == 4 else 0.0
+        loop.turn()
+    steps = [report for report in owner.reports() if isinstance(report, Step)]
+    assert [step.number for step in steps] == [1, 5, 9]
+    for job in (1, 2):
+        outputs = [output for step in steps for output in step.outputs if output.job == job]
+        assert [len(output.ids) for output in outputs] == [1, 4, 4]
+        assert [len(output.text) for output in outputs] == [1, 4, 4]
+        assert [output.end for output in outputs] == ["", "", "length"]
 
 
 def test_one_step_makes_one_report_for_all(ends: tuple[Owner, Channel]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from peernode.engine.protocol import Output, Step
+from peernode.engine.protocol import Output, Step, merged
 from peernode.engine.worker.backend import Backend
 from peernode.engine.worker.constraint import ConstraintBroken
 from peernode.engine.worker.fairness import Line
@@ -59,6 +59,7 @@ class Batcher:
         self._suspects: list[Sequence] = []
         self._line = Line(queue_limit)
         self._outputs: list[Output] = []
+        self.urgent = False  # somebody waits for the next report: for a first token, or for an end
         # What a grammar forces beyond this is computed like a prompt, so that all answers' rows fit one batch.
         self._most_pending = max(1, batch_tokens // (2 * slots))
         self._prefilled = self._reused = 0
@@ -100,6 +101,7 @@ class Batcher:
     def end_unstarted(self, job: int) -> None:
         """Report the end of a job that was cancelled before it was a sequence."""
         self._outputs.append(Output(job, "", [], "cancelled"))
+        self.urgent = True
 
     def step(self) -> None:
         """One decode of everything that can go on, decoding sequences first."""
@@ -145,7 +147,8 @@ class Batcher:
         if not self._outputs and self._reported == state:
             return None
         self._reported = state
-        outputs, self._outputs = self._outputs, []
+        outputs, self._outputs = merged(self._outputs), []
+        self.urgent = False
         pinned = self._residents.pinned
         return Step(
             self.steps,
@@ -241,6 +244,7 @@ class Batcher:
             self._report_end(sequence, growth)
         else:
             self._outputs.append(Output(sequence.job, growth.text, growth.ids, logprobs=growth.logprobs))
+            self.urgent |= len(growth.ids) == sequence.answer.new_tokens
             if len(sequence.pending) > self._most_pending:
                 sequence.feed_pending()
 
@@ -291,6 +295,7 @@ class Batcher:
 
     def _report_end(self, sequence: Sequence, growth: Growth) -> None:
         answer = sequence.answer
+        self.urgent = True
         self._outputs.append(
             Output(
                 sequence.job,

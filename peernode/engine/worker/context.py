@@ -113,7 +113,7 @@ class DecodeContext:
     def _locate_logits(self) -> None:
         """llama.cpp moves its output buffer when it grows; the view is made anew only then."""
         pointer = llama_cpp.llama_get_logits(self._handle)
-        address = ctypes.cast(pointer, ctypes.c_void_p).value or 0
+        address = ctypes.addressof(pointer.contents) if pointer else 0
         if address and address != self._logits_at:
             self._logits = np.ctypeslib.as_array(pointer, self._shape)
             self._logits_at = address
