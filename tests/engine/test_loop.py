@@ -78,11 +78,11 @@ def test_tokens_travel_together_but_for_the_first_and_the_last(ends: tuple[Owner
         now += REPORT_S if step == 4 else 0.0
         loop.turn()
     steps = [report for report in owner.reports() if isinstance(report, Step)]
-    assert [step.number for step in steps] == [1, 5, 9]
+    assert [step.number for step in steps] == [1, 4, 9]
     for job in (1, 2):
         outputs = [output for step in steps for output in step.outputs if output.job == job]
-        assert [len(output.ids) for output in outputs] == [1, 4, 4]
-        assert [len(output.text) for output in outputs] == [1, 4, 4]
+        assert [len(output.ids) for output in outputs] == [1, 3, 5]
+        assert [len(output.text) for output in outputs] == [1, 3, 5]
         assert [output.end for output in outputs] == ["", "", "length"]
 
 

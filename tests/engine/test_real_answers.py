@@ -148,19 +148,21 @@ async def test_cancelling_gracefully_reports_exactly_what_was_said(ready_engine:
     engine = await ready_engine(demo_model())
     async with engine.open(job("Tell me a very long story.", max_tokens=500)) as stream:
         said = 0
+        cancelled_at: int | None = None
         contract = StreamContract(receipted=False)
         async for event in stream:
             contract.observe(event)
             if isinstance(event, Tokens):
                 said += len(event.ids)
-            if said == 5:
+            if said >= 5 and cancelled_at is None:
                 cancelled_at = engine.load().steps
                 stream.cancel()
         contract.close()
     assert isinstance(event, Finished)
     assert (event.reason, event.usage.completion_tokens) == ("cancelled", said)
     assert stream.freed_at_step is not None
-    assert 0 <= stream.freed_at_step - cancelled_at <= 5  # test_loop proves one step; here the owner may be late
+    assert cancelled_at is not None
+    assert 0 <= stream.freed_at_step - cancelled_at <= 8  # test_loop proves one step; here the owner may be late
     assert engine.load().free_slots == engine.load().slots
 
 
