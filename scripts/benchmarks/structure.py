@@ -1,8 +1,9 @@
 """Answers that must follow a JSON schema, over HTTP, beside llama.cpp's own server with the same schemas.
 
 The schemas are those of tests/engine/worker/grammar/schemas.py, each asked for once a round by some clients at once,
-temperature 0. What ended by itself is parsed and validated; what ran out of tokens is counted as cut, what a server
-refused as refused. A second table is the engine's jump-ahead on a schema that is mostly keys: on against off.
+temperature 0; the prompt repeats the schema, or with --untold leaves it to the grammar alone. What ended by itself is
+parsed and validated; what ran out of tokens is counted as cut, what a server refused as refused. A second table is the
+engine's jump-ahead on a schema that is mostly keys: on against off.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Tally:
         return f"{self.rate:.1f} tokens/s, {self.tokens} tokens, {counts}"
 
 
-def ask_all(url: str, schemas: Sequence[tuple[str, Schema]], *, clients: int, tokens: int) -> Tally:
+def ask_all(url: str, schemas: Sequence[tuple[str, Schema]], *, clients: int, tokens: int, told: bool = True) -> Tally:
     """Every schema once, ``clients`` at a time. Raises LoadFailed on any answer but a completion or a refusal."""
     waiting, tally, lock = list(reversed(schemas)), Tally(), threading.Lock()
     failures: list[str] = []
@@ -75,7 +76,7 @@ def ask_all(url: str, schemas: Sequence[tuple[str, Schema]], *, clients: int, to
                     if not waiting:
                         return
                     name, schema = waiting.pop()
-                answer = http.post(f"{url}/v1/chat/completions", json=body(schema, tokens))
+                answer = http.post(f"{url}/v1/chat/completions", json=body(schema, tokens, told=told))
                 with lock:
                     if answer.status_code not in (200, 400):
                         failures.append(f"{url}: HTTP {answer.status_code} for {name}: {answer.text[:500]}")
@@ -94,10 +95,10 @@ def ask_all(url: str, schemas: Sequence[tuple[str, Schema]], *, clients: int, to
     return tally
 
 
-def body(schema: Schema, tokens: int) -> dict[str, Any]:
-    text = json.dumps(schema, ensure_ascii=False)[:600]
+def body(schema: Schema, tokens: int, *, told: bool) -> dict[str, Any]:
+    text = f" that follows this schema: {json.dumps(schema, ensure_ascii=False)[:600]}" if told else "."
     return {
-        **chat_body(MODEL_ID, f"Give one example of JSON that follows this schema: {text}", tokens=tokens),
+        **chat_body(MODEL_ID, f"Give one example of JSON{text}", tokens=tokens),
         "response_format": {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}},
     }
 
@@ -143,7 +144,7 @@ def measure(options, console: Console, scratch: Path) -> tuple[Samples, dict[str
         progress = Progress(console, options.rounds * (len(urls) + len(jumps)))
         for number in range(options.rounds):
             for name, url in urls.items():
-                tally = ask_all(url, schemas, clients=options.clients, tokens=options.tokens)
+                tally = ask_all(url, schemas, clients=options.clients, tokens=options.tokens, told=not options.untold)
                 tallies[name].append(tally)
                 samples.add(name, "schemas", tally.rate)
                 progress(f"round {number + 1}: {name}: {tally}")
@@ -156,8 +157,9 @@ def measure(options, console: Console, scratch: Path) -> tuple[Samples, dict[str
 
 def show(console: Console, samples: Samples, tallies: dict[str, list[Tally]], options) -> None:
     spread = f"{options.clients} clients, median of {options.rounds} alternating rounds (least…most)"
+    schemas = f"{len(corpus(options.copies))} JSON schemas{', not in the prompt' * options.untold}"
     table = make_table(
-        f"{len(corpus(options.copies))} JSON schemas, {options.model.name}, {spread}",
+        f"{schemas}, {options.model.name}, {spread}",
         *("server", "tokens/s", "peernode's ×", "valid", "invalid", "cut", "refused"),
     )
     for name, rounds in tallies.items():
@@ -182,6 +184,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=200, help="an answer's most; a key-heavy one's is twice that")
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--copies", type=int, default=6, help="of each of 35 kinds of schemas")
+    parser.add_argument("--untold", action="store_true", help="prompts do not repeat the schema")
     parser.add_argument("--slots", type=int, default=8)
     parser.add_argument("--kv-tokens", type=int, default=16 * 1024)
     parser.add_argument("--context", type=int, default=2048)
