@@ -129,7 +129,7 @@ def measure(options, console: Console, scratch: Path) -> tuple[Samples, dict[str
     key_heavy = [(f"key-heavy {number}", KEY_HEAVY) for number in range(options.clients * 2)]
     samples, tallies = Samples(), {name: list[Tally]() for name in options.servers}
     with ExitStack() as stack:
-        settings = {"queue_limit": 64, "speculation": "off", **dict(options.set)}
+        settings = {"queue_limit": 64, **dict(options.set)}
         urls = {}
         for name in options.servers:
             console.print(f"starting: {name}")
