@@ -97,8 +97,7 @@ class EngineLoad:
     ``decode_tps`` is what one sequence gets, ``prefill_tps`` what all prompts get together; 0.0 until measured.
     ``kv_used`` counts reserved cells: prompts and the completions they may still grow, ``kv_cached`` the
     cells of cached prefixes beside them, ``stored`` the tokens whose cells the host keeps. Of all prompts so far
-    ``prefilled`` tokens were computed, ``reused`` were not;
-    of ``drafted`` tokens ``accepted`` were right.
+    ``prefilled`` tokens were computed, ``reused`` were not; of ``drafted`` tokens ``accepted`` were right.
     """
 
     slots: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias, get_args
 
-# "auto" is f16 keys; values are q8_0 on the CPU, which makes answers the same in any company, and f16 elsewhere.
+# "auto" is f16 values; keys are q8_0 on the CPU, which makes answers the same in any company, and f16 elsewhere.
 KvType: TypeAlias = Literal["auto", "f16", "q8_0", "q4_0"]
 KV_TYPES: tuple[str, ...] = get_args(KvType)
 
