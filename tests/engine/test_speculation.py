@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peernode.engine.worker.drafting import NgramDrafter
-from peernode.engine.worker.speculation import worthwhile
+from peernode.engine.worker.pacing import Pace
+from peernode.engine.worker.row_costs import RowCosts
+from peernode.engine.worker.speculation import Speculation, Speculator, worthwhile
 from tests.engine.scripted import run_out
 from tests.engine.test_prefix_sharing import CellBackend, asking, batcher_on, following
 
@@ -76,7 +78,7 @@ def test_every_token_is_the_one_that_would_have_come_anyway(
     jobs: list[tuple[list[int], int, bool]], follow: Callable[[list[int]], int], full_at: frozenset[int]
 ) -> None:
     backend = CellBackend(follow=follow, full_at=full_at)
-    batcher = batcher_on(backend, slots=2, speculate=True)
+    batcher = batcher_on(backend, slots=4, speculate=True)
     for job, (prompt, limit, railed) in enumerate(jobs):
         sequence = asking(job, prompt, limit=limit)
         sequence.constraint = Rails() if railed else None
@@ -128,20 +130,103 @@ def test_the_longest_agreement_is_believed() -> None:
     drafter = NgramDrafter([1, 2, 3, 4, 5, 6, 7, 8, 9, 4, 5, 6, 2, 2, 1, 2, 3, 4, 5, 6])
     assert drafter.propose(3) == ([7, 8, 9], 6)
     drafter.extend([2])
-    assert drafter.propose(2) == ([2, 1], 3)
+    assert drafter.propose(2) == ([2, 1], 4)
     drafter.extend([9])
     assert drafter.propose(2) == ([], 0)
 
 
 def test_a_loop_is_taken_to_go_on_and_long_agreement_is_told() -> None:
     drafter = NgramDrafter([7, *[1, 2, 3, 4] * 5])
-    assert drafter.propose(6) == ([1, 2, 3, 4, 1, 2], 12)
+    assert drafter.propose(6) == ([1, 2, 3, 4, 1, 2], 16)
     drafter.extend([1, 2, 3, 4] * 3)
     assert drafter.propose(1) == ([1], 24)
 
 
 @pytest.mark.parametrize(
-    ("luck", "row", "count"), [(0.0, 0.1, 0), (0.3, 0.4, 0), (0.8, 0.4, 3), (0.99, 0.1, 23), (0.99, 1.0, 0)]
+    ("luck", "row", "counts"),
+    [(0.0, 0.1, 0), (0.3, 0.4, 0), (0.8, 0.4, 2), (0.99, 0.1, 30), (0.99, 1.0, 0), (0.95, 0.4, 6)],
 )
-def test_drafts_are_made_while_they_pay(luck: float, row: float, count: int) -> None:
-    assert worthwhile(luck, lambda drafts: 1 + row * drafts, 50) == count
+def test_drafts_are_made_while_they_pay(luck: float, row: float, counts: int) -> None:
+    chances = [luck**at for at in range(1, 31)]
+    assert worthwhile([chances], lambda drafts: 1 + row * drafts, sure=1) == [counts]
+
+
+def test_rows_go_to_whoever_makes_most_of_them() -> None:
+    sure, unsure = [0.95**at for at in range(1, 10)], [0.6**at for at in range(1, 10)]
+    counts = worthwhile([unsure, sure, []], lambda drafts: 1 + 0.1 * drafts, sure=3)
+    assert counts[1] > counts[0]
+    assert counts[2] == 0
+    # What one gains must not cost the others more.
+    assert worthwhile([unsure], lambda drafts: 1 + 0.3 * drafts, sure=1) != [0]
+    assert worthwhile([unsure, [], [], []], lambda drafts: 1 + 0.3 * drafts, sure=4) == [0, 0, 0, 0]
+
+
+def test_no_step_takes_too_long_for_its_drafts() -> None:
+    certain = [1.0] * 40
+    assert worthwhile([certain], lambda drafts: 1.0 if drafts <= 12 else None, sure=1) == [12]
+
+
+def test_luck_is_learned_without_a_draft() -> None:
+    sequence = asking(1, [1, 2, 3, 4, 5, 6, 7, 8] * 4, limit=100)
+    speculator = Speculator(sequence)
+
+    def chance_after(tokens: list[int]) -> float:
+        for token in tokens:
+            sequence.said.append(token)
+            chance = speculator.look(1)
+        return chance[0] if chance else 0.0
+
+    first = chance_after([1])
+    assert chance_after([2, 3, 4, 5, 6, 7, 8] + [1, 2, 3, 4, 5, 6, 7, 8] * 3 + [1]) > first
+    # Whenever 5 comes, something new follows: other guesses are still believed, that one is not.
+    for stranger in (9, 10, 11, 12):
+        chance_after([2, 3, 4, 5, stranger, 6, 7, 8, 1])
+    assert chance_after([2, 3, 4]) > 0.6
+    assert chance_after([5]) < 0.5
+
+
+@given(st.integers(1, 8), st.integers(0, 48), st.lists(st.floats(0.001, 1.0), min_size=1, max_size=30))
+def test_drafts_keep_to_the_room(sequences: int, room: int, seconds: list[float]) -> None:
+    pace = Pace()
+    for at, taken in enumerate(seconds):
+        pace.observe(decoded=at % 13 + 1, prefilled=0, seconds=taken)
+    running = [asking(job, [1, 2, 3] * 9, limit=40) for job in range(sequences)]
+    speculation = Speculation(pace, enabled=True)
+    for sequence in running:
+        sequence.said = sequence.pending = [1]
+        sequence.in_memory = len(sequence.prompt)
+    speculation.propose(running, room=room)
+    assert sum(len(sequence.drafts) for sequence in running) <= room
+
+
+def test_row_costs_are_measured_between_and_hopeful_beyond() -> None:
+    costs = RowCosts()
+    assert costs.seconds(3) == 0.0
+    for _ in range(3):
+        costs.observe(2, 0.010)
+    assert costs.seconds(2) == pytest.approx(0.010)
+    assert costs.seconds(1) < 0.010 < costs.seconds(8) < 0.040
+    for _ in range(3):
+        costs.observe(8, 0.070)
+    assert costs.seconds(5) == pytest.approx(0.040)
+    # A GPU takes hardly longer for sixteen rows than for two.
+    quick = RowCosts()
+    for rows in (2, 16):
+        for _ in range(3):
+            quick.observe(rows, 0.010)
+    assert quick.seconds(32) == pytest.approx(0.010)
+
+
+def test_one_step_that_was_held_up_makes_no_price_and_old_prices_are_forgotten() -> None:
+    costs = RowCosts()
+    for _ in range(3):
+        costs.observe(1, 0.010)
+    hoped = costs.seconds(12)
+    costs.observe(12, 5.0)
+    assert costs.seconds(12) == hoped
+    costs.observe(12, 5.0)
+    costs.observe(12, 5.0)
+    assert costs.seconds(12) == pytest.approx(5.0)
+    for _ in range(4000):
+        costs.observe(1, 0.010)
+    assert costs.seconds(12) == pytest.approx(hoped)

@@ -176,7 +176,9 @@ class Batcher:
         chunks = self._prefill.chunks(going, room=min(self._batch_tokens - rows, budget), beside=rows)
         plan = StepPlan.of(decoding, chunks)
         if not chunks and not self._suspects:
-            self._speculation.propose(decoding, room=min(DRAFT_ROWS, self._batch_tokens - rows))
+            # More rows than the kernel takes at once would be computed in two calls, the second for a few.
+            most = min(self._batch_tokens, self._backend.kernel_rows or self._batch_tokens)
+            self._speculation.propose(decoding, room=min(DRAFT_ROWS, most - rows))
         self._residents.make_room(plan.rows + plan.prefilled)
         return plan
 
@@ -203,7 +205,7 @@ class Batcher:
             sequence.in_memory += computed + growth.kept
             self._residents.grew(sequence, computed + growth.kept)
             if drafted:
-                self._speculation.judge(sequence, drafted, growth.kept)
+                self._speculation.judge(drafted, growth.kept)
                 if growth.kept < drafted:
                     self._residents.cut(sequence)
             self._settle(sequence, growth)

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 
 # Runs that are looked up, the longer ones first.
 _LENGTHS = (6, 3)
-# How far the tokens before a guess may agree with those before its model: the longer, the better a sign.
-AGREEMENTS = (24, 12, 6, 3)
+# Further agreement than this says nothing more about a guess.
+LONGEST_AGREEMENT = 24
 
 
 class NgramDrafter:
@@ -39,7 +39,7 @@ class NgramDrafter:
                     after[run] = (end, latest[0] if latest else 0)
 
     def propose(self, most: int) -> tuple[list[int], int]:
-        """Up to ``most`` tokens, and how far those before them agreed: one of ``AGREEMENTS``, or 0 and no token."""
+        """Up to ``most`` tokens, and how many before them agree with those before what they repeat."""
         end = len(self._tokens)
         for length, after in zip(_LENGTHS, self._after, strict=True):
             if end < length:
@@ -54,9 +54,9 @@ class NgramDrafter:
         return [], 0
 
     def _agreement(self, earlier: int, *, at_least: int) -> int:
-        """How many tokens before ``earlier`` are those before the end, as one of ``AGREEMENTS``."""
+        """How many tokens before ``earlier`` are those before the end."""
         mine, end = self._tokens, len(self._tokens)
         agreed = at_least
-        while agreed < min(AGREEMENTS[0], earlier) and mine[earlier - agreed - 1] == mine[end - agreed - 1]:
+        while agreed < min(LONGEST_AGREEMENT, earlier) and mine[earlier - agreed - 1] == mine[end - agreed - 1]:
             agreed += 1
-        return next(step for step in AGREEMENTS if step <= agreed)
+        return agreed

@@ -1,10 +1,12 @@
 """How many prompt tokens a decode step may carry, so that neither streaming nor a cancellation waits long.
 
-Owns the measured cost of steps: of a prompt token, of a step that decodes so many rows, and with them the engine's
-advertised rates. The clock is passed in.
+Owns the measured cost of a prompt's token and of a step that decodes, and with them the engine's advertised rates.
+The clock is passed in.
 """
 
 from __future__ import annotations
+
+from peernode.engine.worker.row_costs import RowCosts
 
 TARGET_STEP_S = 0.15
 # Steps vary: aiming a little below the target keeps the longest hundredth of them near it.
@@ -14,8 +16,8 @@ _FIRST_CHUNK = 64
 _LEAST_CHUNK = 4
 # Alone, shorter prompts say more about the fixed cost of a step than about the cost of a token.
 _TELLING_PREFILL = 32
-# What a row costs beside another before anybody has measured it, in steps of one row.
-_ROW_GUESS = 0.5
+# Where a step takes longer than the target as it is, drafts may make it so many times as long.
+_DRAFTS_MOST = 2.0
 
 
 class Pace:
@@ -25,7 +27,7 @@ class Pace:
         self._aimed_s = target_s * _AIM
         self._decode_step_s = 0.0
         self._prefill_token_s = 0.0
-        self._rows_s: dict[int, float] = {}
+        self._row_costs = RowCosts()
 
     @property
     def decode_tps(self) -> float:
@@ -43,18 +45,17 @@ class Pace:
         return max(_LEAST_CHUNK, int(left_s / self._prefill_token_s))
 
     def rows_s(self, rows: int) -> float:
-        """A step that decodes ``rows`` rows, as measured, or else guessed from what was."""
-        measured = self._rows_s.get(_bucket(rows))
-        if measured:
-            return measured
-        one_s = self._rows_s.get(1) or self._decode_step_s or 1.0
-        return one_s * (1.0 + _ROW_GUESS * (rows - 1))
+        """A step that decodes ``rows`` rows, as measured or guessed from what was; 0 before anything was."""
+        return self._row_costs.seconds(rows)
+
+    def bears(self, seconds: float, *, bare: float) -> bool:
+        """Whether a step may take so long with drafts that takes ``bare`` without."""
+        return seconds <= max(self._aimed_s, _DRAFTS_MOST * bare)
 
     def observe(self, *, decoded: int, prefilled: int, seconds: float, drafted: int = 0) -> None:
         """A step took ``seconds`` for ``decoded`` rows of answers (``drafted`` are drafts) and ``prefilled`` others."""
         if decoded and not prefilled:
-            at = _bucket(decoded)
-            self._rows_s[at] = _average(self._rows_s.get(at, 0.0), seconds, _WEIGHT)
+            self._row_costs.observe(decoded, seconds)
             if not drafted:
                 self._decode_step_s = _average(self._decode_step_s, seconds, _WEIGHT)
         elif prefilled >= (_LEAST_CHUNK if decoded and self._decode_step_s else _TELLING_PREFILL):
@@ -62,11 +63,6 @@ class Pace:
             # Prompts get dearer as they get longer, so the estimate must follow however small the pieces are.
             weight = min(0.5, max(_WEIGHT, prefilled / 512))
             self._prefill_token_s = _average(self._prefill_token_s, own_s / prefilled, weight)
-
-
-def _bucket(rows: int) -> int:
-    """1, 2, 4, 8, …: the smallest that holds them."""
-    return 1 << max(0, rows - 1).bit_length()
 
 
 def _average(old: float, new: float, weight: float) -> float:
