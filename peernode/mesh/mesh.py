@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import structlog
 import trio
@@ -25,6 +26,7 @@ from peernode.mesh.frames import FrameStream
 from peernode.mesh.gossip import Gossip
 from peernode.mesh.host import StartSignal, build_host, keep_running, listening, sole_cause
 from peernode.mesh.leases import ChangeKind
+from peernode.mesh.settings import DEFAULTS, MeshSettings
 from peernode.mesh.sync import PROTOCOL as SYNC_PROTOCOL
 from peernode.mesh.sync import Sync
 from peernode.wire.advert import SignedAdvert
@@ -54,7 +56,8 @@ class Mesh:
     """This node's place on the peer-to-peer network ``network``.
 
     ``listen`` and ``join`` are multiaddrs (a joined one ends in ``/p2p/12D3Koo…``); ``clock_ms`` is Unix time in
-    milliseconds; ``rng`` serves jitter only. Raises ``BadJoinAddress`` for an address that cannot be one.
+    milliseconds; ``rng`` serves jitter only; ``state`` is the folder for what is to be known after a restart. Raises
+    ``BadJoinAddress`` for an address that cannot be one.
     """
 
     def __init__(
@@ -66,8 +69,12 @@ class Mesh:
         join: Sequence[str],
         clock_ms: Callable[[], int],
         rng: random.Random,
+        settings: MeshSettings = DEFAULTS,
+        state: Path | None = None,
     ) -> None:
         self.peer_id = identity.peer_id
+        self._settings = settings
+        self._state = state
         self.directory = Directory(network=network, clock_ms=clock_ms, own=identity.peer_id)
         self._identity = identity
         self._network = network

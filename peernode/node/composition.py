@@ -85,7 +85,14 @@ class Node:
         self._engines = OwnEngines(config, rng=rng)
         models = OwnModels(self._engines.models)
         self._mesh = Mesh(
-            identity=identity, network=network, listen=config.listen, join=config.join, clock_ms=_now_ms, rng=rng
+            identity=identity,
+            network=network,
+            listen=config.listen,
+            join=config.join,
+            clock_ms=_now_ms,
+            rng=rng,
+            settings=config.mesh.settings(),
+            state=home.path,
         )
         self._provider = Provider(identity=identity, network=network, models=models, store=store, clock_ms=_now_ms)
         self._mesh.handle(JOB_PROTOCOL, JobService(provider=self._provider, store=store, clock_ms=_now_ms).handle)

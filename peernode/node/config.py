@@ -19,6 +19,7 @@ from peernode.edge.bind import Bind, parse_bind
 from peernode.edge.errors import BadBind
 from peernode.engine.kv_type import KvType
 from peernode.engine.settings import Speculation
+from peernode.node.mesh_config import MeshConfig
 from peernode.node.model_entry import LoadMode, ModelEntry, read_model_entries
 from peernode.wire.prices import Prices
 
@@ -110,6 +111,7 @@ class NodeConfig(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     drain_s: float = Field(default=30.0, ge=0, le=3600)
     prices: PriceConfig = PriceConfig()
+    mesh: MeshConfig = MeshConfig()
     engine: EngineConfig = EngineConfig()
     limits: LimitConfig = LimitConfig()
 
