@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
 from bench_report import Progress, Samples, bench_parser, environment, make_table, orderly, write_json
 from engine_load import ask, running_engine
 from prompts import edit_prompt, story_prompt
+from requantized import KINDS, requantized
 from rich.console import Console
 
 ON, OFF = "auto", "off"
@@ -85,7 +86,10 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=192)
     parser.add_argument("--slots", type=int, default=8)
     parser.add_argument("--context", type=int, default=2048)
+    parser.add_argument("--quantization", choices=KINDS, help="of a copy of the model, made once")
     options = parser.parse_args()
+    if options.quantization:
+        options.model = requantized(options.model, options.quantization)
     if options.quick:
         options.rounds, options.tokens = 1, 24
     with orderly() as console:
