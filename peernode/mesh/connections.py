@@ -18,6 +18,7 @@ from peernode.mesh.backoff import Backoff
 from peernode.mesh.dialing import DIAL_DEADLINE_S, ConnectionWatch, PeerStatus, dial
 from peernode.mesh.directory import Directory
 from peernode.mesh.errors import DialFailed
+from peernode.mesh.traffic import Traffic
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +48,9 @@ class Connections:
         directory: Directory,
         own_addresses: Callable[[], Sequence[str]],
         rng: random.Random,
+        traffic: Traffic | None = None,
     ) -> None:
+        self._traffic = traffic or Traffic()
         self.watch = ConnectionWatch(host)
         self._host = host
         self._peer_id = peer_id
@@ -102,6 +105,7 @@ class Connections:
                 try:
                     await dial(self._host, peer_id, address, deadline_s=DIAL_DEADLINE_S)
                 except DialFailed as error:
+                    self._traffic.dial_failures += 1
                     self._backoff.failed(address, trio.current_time())
                     log.debug("dial_failed", peer=peer_id, address=address, cause=error.cause)
                     raise

@@ -15,6 +15,7 @@ from libp2p.abc import INetStream
 from libp2p.network.stream.exceptions import StreamEOF
 
 from peernode.mesh.errors import FrameTimeout, FrameTooLarge, MeshError, StreamClosed
+from peernode.mesh.traffic import Flow
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +34,8 @@ class FrameStream:
     """A conversation of frames with one authenticated peer.
 
     ``nursery`` owns the reading task and must outlive the stream. ``peer_id`` is proven by the Noise handshake.
-    The first frame of either side may have ``opening_bytes`` if that is more than ``max_frame_bytes``.
+    The first frame of either side may have ``opening_bytes`` if that is more than ``max_frame_bytes``. ``flow`` counts
+    what goes over it.
     """
 
     def __init__(
@@ -44,9 +46,11 @@ class FrameStream:
         max_frame_bytes: int = MAX_FRAME_BYTES,
         opening_bytes: int = 0,
         protocol: str = "",
+        flow: Flow | None = None,
     ) -> None:
         self.peer_id = str(stream.muxed_conn.peer_id)
         self.protocol = protocol
+        self._flow = flow or Flow()
         self._stream = stream
         self._nursery = nursery
         self._max = max_frame_bytes
@@ -59,6 +63,7 @@ class FrameStream:
         self._frames: trio.MemoryReceiveChannel[bytes]
         self._into, self._frames = trio.open_memory_channel[bytes](READ_AHEAD_FRAMES)
         nursery.start_soon(self._pump)
+        self._flow.open += 1
 
     async def receive(self, deadline_s: float) -> bytes:
         """The next frame.
@@ -92,6 +97,7 @@ class FrameStream:
             with trio.move_on_after(deadline_s) as scope:
                 async with self._write_lock:
                     await self._stream.write(_LENGTH.pack(len(payload)) + payload)
+                    self._flow.sent(_LENGTH.size + len(payload))
                 whole = True
         except Exception as error:
             raise StreamClosed("The peer closed the stream.", cause=repr(error)) from error
@@ -153,6 +159,7 @@ class FrameStream:
         except Exception as error:  # noqa: BLE001 - whatever the library raises, the stream has ended
             self._end = StreamClosed("", cause=repr(error))
         finally:
+            self._flow.open -= 1
             self._into.close()  # only now: the consumer that this wakes asks for the reason
             self._pumped.set()
 
@@ -168,6 +175,7 @@ class FrameStream:
             frame = bytes(buffered[_LENGTH.size : _LENGTH.size + length])
             del buffered[: _LENGTH.size + length]
             self._most_in = self._max
+            self._flow.received(_LENGTH.size + length)
             try:
                 await self._into.send(frame)
             except trio.BrokenResourceError:

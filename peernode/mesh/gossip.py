@@ -21,6 +21,7 @@ from libp2p.tools.anyio_service import background_trio_service
 from peernode.mesh.directory import Directory
 from peernode.mesh.host import MAX_CONNECTIONS, StartSignal
 from peernode.mesh.news_budget import NewsBudget
+from peernode.mesh.traffic import Flow
 from peernode.wire.advert import MAX_ADVERT_BYTES
 from peernode.wire.errors import WireError
 
@@ -37,10 +38,12 @@ def topic_of(network: str) -> str:
 class Gossip:
     """Pubsub on one host, for the adverts of one network."""
 
-    def __init__(self, host: BasicHost, *, network: str, directory: Directory) -> None:
+    def __init__(self, host: BasicHost, *, network: str, directory: Directory, flow: Flow | None = None) -> None:
         self._topic = topic_of(network)
         self._directory = directory
         self._budget = NewsBudget()
+        self._own = host.get_id()
+        self._flow = flow or Flow()
         self._router = GossipSub(
             protocols=list(MESHSUB),
             degree=6,
@@ -79,10 +82,13 @@ class Gossip:
 
     async def publish(self, raw: bytes) -> None:
         """Tell every subscribed peer."""
+        self._flow.sent(len(raw))
         await self._pubsub.publish(self._topic, raw)
 
     def _accept(self, forwarder: ID, message: Message) -> bool:
         """Take in an advert; True when it deserves to be passed on. Runs for our own messages too."""
+        if forwarder != self._own:
+            self._flow.received(len(message.data))
         if len(message.data) > MAX_ADVERT_BYTES:
             return False
         originator = str(ID(message.from_id))

@@ -26,9 +26,12 @@ from peernode.mesh.frames import FrameStream
 from peernode.mesh.gossip import Gossip
 from peernode.mesh.host import StartSignal, build_host, keep_running, listening, sole_cause
 from peernode.mesh.leases import ChangeKind
+from peernode.mesh.ping import PROTOCOL as PING_PROTOCOL
+from peernode.mesh.ping import echo
 from peernode.mesh.settings import DEFAULTS, MeshSettings
 from peernode.mesh.sync import PROTOCOL as SYNC_PROTOCOL
 from peernode.mesh.sync import Sync
+from peernode.mesh.traffic import GOSSIP, Traffic
 from peernode.wire.advert import SignedAdvert
 from peernode.wire.bounds import MAX_OFFER_FRAME_BYTES
 from peernode.wire.identity import Identity
@@ -75,6 +78,7 @@ class Mesh:
         self.peer_id = identity.peer_id
         self._settings = settings
         self._state = state
+        self.traffic = Traffic()
         self.directory = Directory(network=network, clock_ms=clock_ms, own=identity.peer_id)
         self._identity = identity
         self._network = network
@@ -85,7 +89,7 @@ class Mesh:
             self._join.setdefault(peer_id, []).append(transport)
         self._rng = rng
         self._sync = Sync(peer_id=self.peer_id, directory=self.directory, rng=rng)
-        self._handlers: dict[str, Handler] = {SYNC_PROTOCOL: self._sync.serve}
+        self._handlers: dict[str, Handler] = {SYNC_PROTOCOL: self._sync.serve, PING_PROTOCOL: echo}
         self._life: _Life | None = None
 
     def addresses(self) -> list[str]:
@@ -93,6 +97,11 @@ class Mesh:
         if self._life is None:
             return []
         return advertised((str(a) for a in self._life.host.get_transport_addrs()), self.peer_id)
+
+    @property
+    def joined(self) -> frozenset[str]:
+        """The peers that this node was told to join, reached or not."""
+        return frozenset(self._join)
 
     def peers(self) -> list[PeerStatus]:
         """The connected peers."""
@@ -151,8 +160,10 @@ class Mesh:
             directory=self.directory,
             own_addresses=self.addresses,
             rng=self._rng,
+            traffic=self.traffic,
         )
-        gossip = Gossip(host, network=self._network, directory=self.directory)
+        flow = self.traffic.flow(GOSSIP)
+        gossip = Gossip(host, network=self._network, directory=self.directory, flow=flow)
         async with listening(host, self._listen), trio.open_nursery() as nursery:
             self._listen = [str(address) for address in host.get_transport_addrs()]  # a restart keeps the port
             self._life = _Life(host, connections, gossip, nursery)
@@ -172,7 +183,8 @@ class Mesh:
         self, protocol: str, handler: Handler, nursery: trio.Nursery
     ) -> Callable[[INetStream], Awaitable[None]]:
         async def serve(net_stream: INetStream) -> None:
-            stream = _conversation(net_stream, nursery, protocol)
+            self.traffic.flow(protocol).opened_in += 1
+            stream = self._conversation(net_stream, nursery, protocol)
             try:
                 await handler(stream)
                 await stream.close()
@@ -212,8 +224,14 @@ class Mesh:
             if not connected or not life.connections.watch.live(peer_id):
                 self.directory.suspect(peer_id)
             raise DialFailed(f"Peer {peer_id} did not open {protocol}.", cause=str(error)) from error
-        return _conversation(net_stream, life.nursery, protocol)
+        self.traffic.flow(protocol).opened_out += 1
+        return self._conversation(net_stream, life.nursery, protocol)
 
-
-def _conversation(net_stream: INetStream, nursery: trio.Nursery, protocol: str) -> FrameStream:
-    return FrameStream(net_stream, nursery, opening_bytes=_OPENING_BYTES.get(protocol, 0), protocol=protocol)
+    def _conversation(self, net_stream: INetStream, nursery: trio.Nursery, protocol: str) -> FrameStream:
+        return FrameStream(
+            net_stream,
+            nursery,
+            opening_bytes=_OPENING_BYTES.get(protocol, 0),
+            protocol=protocol,
+            flow=self.traffic.flow(protocol),
+        )
