@@ -86,6 +86,13 @@ install_system() {
     as_root apt-get update -q && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"
 }
 
+# What the tests of NATs and firewalls need; they are skipped where it is missing, so nobody is asked for a password.
+ensure_network_tools() {
+    command -v ip >/dev/null && command -v iptables >/dev/null && return
+    [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null || return 0
+    with_progress "Installing iproute2 and iptables for the tests of NATs" install_system iproute2 iptables
+}
+
 # ensure_venv [EXTRA]: .venv with peernode installed in place, and the named extra's packages.
 ensure_venv() {
     local extra="${1:-}" python stamp wanted
