@@ -6,7 +6,9 @@ Pure but for the question which addresses the machine's interfaces have. Leaves 
 from __future__ import annotations
 
 import ipaddress
+import itertools
 from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address, IPv6Address
 
 from multiaddr import Multiaddr
 from multiaddr.exceptions import Error as MultiaddrError
@@ -17,6 +19,17 @@ from peernode.wire.errors import BadPeerId
 from peernode.wire.identity import public_key_of
 
 MAX_TRIED = 8
+# Of a list of claimed addresses no more are looked at, and none that is longer.
+MAX_READ = 32
+MAX_LENGTH = 160
+# Below are the services of an operating system.
+FIRST_FREE_PORT = 1024
+
+_BROADCAST = ipaddress.ip_address("255.255.255.255")
+_PRIVATE = [
+    ipaddress.ip_network(block)
+    for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+]
 
 
 def parse_join(address: str) -> tuple[str, str]:
@@ -65,25 +78,52 @@ def advertised(listening: Iterable[str], peer_id: str) -> list[str]:
     return list(full)
 
 
-def dialable(addresses: Sequence[str], own: Sequence[str]) -> list[str]:
-    """Those of a peer's advertised addresses that are worth and safe dialling, without the peer id, at most eight.
+def is_address(bare: str) -> bool:
+    """True for ``/ip4/…/tcp/…`` and ``/ip6/…/tcp/…`` with a real port, and nothing after it."""
+    parts = bare.split("/")
+    if len(parts) != 5 or parts[0] or parts[1] not in ("ip4", "ip6") or parts[3] != "tcp" or parts[4] in ("", "0"):
+        return False
+    try:
+        Multiaddr(bare)
+    except (ValueError, MultiaddrError):
+        return False
+    return True
 
-    TCP only, nothing of our own, and loopback only when we are on loopback ourselves: an advert must not make this
-    node knock on doors of its own machine.
+
+def dialable(addresses: Iterable[str], own: Iterable[str]) -> list[str]:
+    """Those of a peer's claimed addresses that are worth and safe dialling, without the peer id, at most eight.
+
+    Numbers only, since a name could lead anywhere by the time it is looked up. Nothing of our own; loopback only
+    when we are on loopback ourselves; private addresses only when we have one of the same block, and no service
+    port of a private host: a claim must not make this node knock on doors of its machine or of its network.
     """
     ours = {address.partition("/p2p/")[0] for address in own}
-    loopback_allowed = any(is_loopback(address) for address in ours)
+    own_hosts = [ip for ip in (_ip_of(address) for address in ours) if ip is not None]
     chosen: dict[str, None] = {}
-    for address in addresses:
+    for address in itertools.islice(addresses, MAX_READ):
         bare = address.partition("/p2p/")[0]
-        parts = bare.split("/")
-        if len(parts) != 5 or parts[1] not in ("ip4", "ip6", "dns", "dns4", "dns6") or parts[3] != "tcp":
-            continue
-        if bare in ours or (is_loopback(bare) and not loopback_allowed):
-            continue
-        try:
-            Multiaddr(bare)
-        except (ValueError, MultiaddrError):
-            continue  # a peer's nonsense; its other addresses may do
-        chosen[bare] = None
+        if len(address) <= MAX_LENGTH and bare not in ours and is_address(bare) and _is_safe(bare, own_hosts):
+            chosen[bare] = None
     return list(chosen)[:MAX_TRIED]
+
+
+def _ip_of(address: str) -> IPv4Address | IPv6Address | None:
+    try:
+        ip = ipaddress.ip_address(host_of(address))
+    except ValueError:
+        return None
+    # ::ffff:127.0.0.1 leads to 127.0.0.1
+    return (ip.ipv4_mapped or ip) if isinstance(ip, IPv6Address) else ip
+
+
+def _is_safe(bare: str, own_hosts: Sequence[IPv4Address | IPv6Address]) -> bool:
+    ip = _ip_of(bare)
+    if ip is None or ip.is_unspecified or ip.is_multicast or ip.is_link_local or ip == _BROADCAST:
+        return False
+    if ip.is_loopback:
+        block = bool(own_hosts) and all(own.is_loopback for own in own_hosts)
+        return block and int(bare.split("/")[4]) >= FIRST_FREE_PORT
+    for network in _PRIVATE:
+        if ip in network:
+            return any(own in network for own in own_hosts) and int(bare.split("/")[4]) >= FIRST_FREE_PORT
+    return True
