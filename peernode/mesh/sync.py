@@ -17,7 +17,7 @@ from peernode.mesh.dialing import ConnectionWatch
 from peernode.mesh.directory import Directory
 from peernode.mesh.errors import MeshError
 from peernode.mesh.frames import FrameStream
-from peernode.mesh.sync_messages import Have, decode, encode_adverts, encode_have
+from peernode.mesh.sync_messages import Have, Record, Records, decode, encode_have, encode_records
 from peernode.wire.errors import WireError
 
 log = structlog.get_logger(__name__)
@@ -86,7 +86,7 @@ class _Session:
                 version = (await self._directory.wait_change(version)).version
             adverts, notice = self._outgoing(relay_after_s)
             # An empty Have now and then shows that a quiet side is alive.
-            frames = list(encode_adverts(adverts))
+            frames = list(encode_records(adverts))
             if notice or not frames:
                 frames += encode_have(notice)
             for frame in frames:
@@ -94,7 +94,7 @@ class _Session:
             relay_after_s = RELAY_S * self._crowding()
             await trio.sleep(BATCH_S * self._crowding() * self._rng.uniform(0.8, 1.2))
 
-    def _outgoing(self, relay_after_s: float) -> tuple[list[tuple[int, bytes]], dict[str, int]]:
+    def _outgoing(self, relay_after_s: float) -> tuple[list[Record], dict[str, int]]:
         """The adverts to send now, and the numbers to tell of those that are held back.
 
         Our own advert goes at once. Somebody else's waits ``relay_after_s``: most neighbours hear it from its
@@ -117,7 +117,7 @@ class _Session:
                 self._held[peer] = (seq, since)
                 continue
             notice.pop(peer, None)  # the advert itself says it
-            adverts.append((holding.age_ms, holding.signed.raw))
+            adverts.append(Record(holding.age_ms, holding.signed.raw, b""))
             self._theirs[peer] = seq
         self._theirs = {peer: seq for peer, seq in self._theirs.items() if peer in numbers}
         return adverts, {peer: seq for peer, seq in notice.items() if peer in self._held}
@@ -132,8 +132,10 @@ class _Session:
                         self._theirs[peer] = max(seq, self._theirs.get(peer, 0))
                 self._told.set()
                 continue
-            for age_ms, raw in message.items:
-                self._take(raw, age_ms)
+            if not isinstance(message, Records):
+                continue
+            for record in message.items:
+                self._take(record.advert, record.age_ms)
             await trio.sleep(len(message.items) / VERIFIED_PER_S)
 
     def _take(self, raw: bytes, age_ms: int) -> None:

@@ -3,7 +3,8 @@
 Fields in signing order: network, peer, seq, issued_ms, lease_ms, addresses[], version, slots, free_slots, queued,
 models[id, digest, architecture, parameters, quantization, context_length, features[], price_prompt, price_cached,
 price_completion, decode_tps, prefill_tps], receipts_log[size, root]. Prices: micro-credits per million tokens.
-Rates: tokens per second. ``lease_ms`` 0 is the originator's own departure.
+Rates: tokens per second. ``lease_ms`` 0 is the originator's own departure. An advert is made anew when what it says has
+changed; as long as it only goes on, and for the load of the moment, there is the ``renewal``.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ MAX_ADVERT_BYTES = 64 * 1024
 MAX_ADDRESSES = 16
 MAX_MODELS = 64
 MAX_LEASE_MS = 300_000
+MAX_SLOTS = 1 << 16
+MAX_QUEUED = 1 << 20
+# The beginning of the digest of an advert, by which renewals name it.
+ADVERT_DIGEST_BYTES = 16
 EMPTY_LOG_ROOT = b""
 # The feature of a model that makes embeddings, and does not chat.
 EMBEDDINGS = "embeddings"
@@ -128,9 +133,9 @@ class Advert:
         lease_ms = read.integer("lease_ms", most=MAX_LEASE_MS)
         addresses = read.items("addresses", as_text, most=MAX_ADDRESSES)
         version = read.text("version", most=64)
-        slots = read.integer("slots", most=1 << 16)
-        free_slots = read.integer("free_slots", most=1 << 16)
-        queued = read.integer("queued", most=1 << 20)
+        slots = read.integer("slots", most=MAX_SLOTS)
+        free_slots = read.integer("free_slots", most=MAX_SLOTS)
+        queued = read.integer("queued", most=MAX_QUEUED)
         models = read.items("models", ModelCard.from_fields, most=MAX_MODELS)
         log = FieldReader("receipts log", read.nested("receipts_log"))
         size, root = log.integer("size"), log.octets("root", most=32)
@@ -145,17 +150,22 @@ class Advert:
 
 @dataclass(frozen=True, slots=True)
 class SignedAdvert:
-    """An advert whose signature was checked (or made) here, and ``raw``, the bytes that travel."""
+    """An advert whose signature was checked (or made) here, and ``raw``, the bytes that travel.
+
+    ``digest``: the first 16 bytes of the BLAKE2b-256 of its signed bytes.
+    """
 
     advert: Advert
     raw: bytes
+    digest: bytes
 
 
 def sign_advert(advert: Advert, identity: Identity) -> SignedAdvert:
     """Sign this node's own advert. Raises ValueError when it names another peer."""
     if advert.peer != identity.peer_id:
         raise ValueError("a node signs only its own advert")
-    return SignedAdvert(advert, seal(KIND, advert.to_fields(), identity).raw)
+    envelope = seal(KIND, advert.to_fields(), identity)
+    return SignedAdvert(advert, envelope.raw, envelope.digest[:ADVERT_DIGEST_BYTES])
 
 
 def open_advert(raw: bytes, *, network: str) -> SignedAdvert:
@@ -166,4 +176,4 @@ def open_advert(raw: bytes, *, network: str) -> SignedAdvert:
     if advert.network != network:
         raise WrongNetwork("The advert is for another network.", cause=advert.network)
     envelope.check_signed_by(advert.peer)
-    return SignedAdvert(advert, raw)
+    return SignedAdvert(advert, raw, envelope.digest[:ADVERT_DIGEST_BYTES])

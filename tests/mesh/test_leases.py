@@ -26,7 +26,7 @@ def advert(peer="p", seq=1, *, issued_ms=WALL, lease_ms=LEASE, free_slots=1, ver
         free_slots=free_slots,
         queued=0,
     )
-    return SignedAdvert(body, f"{peer}/{seq}".encode())
+    return SignedAdvert(body, f"{peer}/{seq}".encode(), bytes(16))
 
 
 def offer(table, signed, now_ms=0, *, wall_ms=None, age_ms=0):
@@ -67,7 +67,7 @@ def test_a_newer_advert_extends_and_an_older_one_does_not():
 def test_load_and_measured_rates_are_no_news_but_what_is_offered_is():
     def offering(seq, **changes):
         card = dataclasses.replace(CARD, **changes)
-        return SignedAdvert(dataclasses.replace(advert(seq=seq, free_slots=seq).advert, models=(card,)), b"")
+        return SignedAdvert(dataclasses.replace(advert(seq=seq, free_slots=seq).advert, models=(card,)), b"", bytes(16))
 
     table = LeaseTable()
     offer(table, offering(1))
