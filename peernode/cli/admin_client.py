@@ -41,17 +41,17 @@ class AdminClient:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def get(self, path: str) -> Any:  # noqa: ANN401  # JSON
+    def get(self, path: str, **query: str | int) -> Any:  # noqa: ANN401  # JSON
         """The JSON at ``path``."""
-        return self._get(path).json()
+        return self._get(path, **query).json()
 
     def text(self, path: str) -> str:
         """The plain text at ``path``."""
         return self._get(path).text
 
-    def _get(self, path: str) -> httpx.Response:
+    def _get(self, path: str, **query: str | int) -> httpx.Response:
         with self._reached():
-            answer = self._http.get(path)
+            answer = self._http.get(path, params=query)
         if answer.is_error:
             raise _refusal(answer.content)
         return answer

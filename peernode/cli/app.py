@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from peernode.cli import chat, metrics, models, peers, receipts, receipts_verify, serve, status
+from peernode.cli import chat, metrics, models, peers, ping, receipts, receipts_verify, serve, status
 
 app = typer.Typer(
     name="peernode",
@@ -40,6 +40,7 @@ app.command("serve")(serve.serve)
 app.command("status")(status.status)
 app.command("models")(models.models)
 app.command("peers")(peers.peers)
+app.command("ping")(ping.ping)
 app.command("metrics")(metrics.metrics)
 app.command("chat")(chat.chat)
 

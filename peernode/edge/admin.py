@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, Response
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -22,6 +23,7 @@ from peernode.edge.receipts import receipts_router
 from peernode.edge.services import AdminServices, EdgeServices
 
 # Prometheus' text format: https://prometheus.io/docs/instrumenting/exposition_formats/
+MAX_PINGS = 100
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -63,6 +65,10 @@ def _admin_router(admin: AdminServices) -> APIRouter:
     serves("/status", admin.status)
     serves("/models", admin.models)
     serves("/peers", admin.peers)
+
+    @router.get("/ping")
+    async def ping(peer: str, count: Annotated[int, Query(ge=1, le=MAX_PINGS)] = 5) -> Response:
+        return JSONResponse(await admin.ping(peer, count))
 
     @router.get("/metrics")
     async def metrics() -> Response:

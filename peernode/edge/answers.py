@@ -16,6 +16,7 @@ from starlette.responses import Response
 from peernode.chat import errors as chat
 from peernode.edge import errors as edge
 from peernode.errors import PeernodeError
+from peernode.mesh.errors import DialFailed
 
 RETRY_AFTER_S = 2
 
@@ -47,8 +48,10 @@ TABLE: Mapping[type[PeernodeError], Verdict] = {
     edge.TokenRefused: Verdict(401, "authentication_error"),
     edge.NoSuchRoute: Verdict(404, "not_found_error"),
     edge.MethodRefused: Verdict(405, "invalid_request_error"),
+    edge.UnknownPeer: Verdict(404, "not_found_error"),
     edge.UnknownReceipt: Verdict(404, "not_found_error"),
     edge.ShuttingDown: Verdict(503, "overloaded_error", retry=True),
+    DialFailed: Verdict(504, "timeout_error"),
     PeernodeError: Verdict(500, "server_error"),
 }
 

@@ -62,6 +62,12 @@ class MethodRefused(EdgeError):
         self.allow = allow
 
 
+class UnknownPeer(EdgeError):
+    """A name that no known peer has, or several."""
+
+    code = "unknown_peer"
+
+
 class UnknownReceipt(EdgeError):
     code = "unknown_receipt"
 

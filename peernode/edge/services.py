@@ -103,6 +103,7 @@ class AdminServices(Protocol):
     """What the operator's own tools may ask a running node. Everything returned is JSON as it stands.
 
     ``metrics`` is Prometheus text. ``status`` holds at least peer_id, addresses, http, models, peers and version.
+    ``ping`` raises ``UnknownPeer``, and the mesh's own error for a peer that cannot be reached.
     """
 
     def status(self) -> Mapping[str, Any]: ...
@@ -112,3 +113,5 @@ class AdminServices(Protocol):
     def metrics(self) -> str: ...
 
     def peers(self) -> Sequence[Mapping[str, Any]]: ...
+
+    async def ping(self, peer: str, count: int) -> Mapping[str, Any]: ...

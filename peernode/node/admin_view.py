@@ -13,8 +13,9 @@ from peernode.market.candidates import Candidates
 from peernode.market.coordinator import Coordinator
 from peernode.market.provider import Provider
 from peernode.mesh import Mesh
-from peernode.node.metrics import engine_metrics
+from peernode.node.metrics import node_metrics
 from peernode.node.own_engines import OwnEngines
+from peernode.node.peer_view import PeerView
 
 
 @dataclass(slots=True)
@@ -80,27 +81,13 @@ class AdminView:
         ]
 
     def metrics(self) -> str:
-        return engine_metrics(self.engines.engines)
+        return node_metrics(self.engines.engines, self.mesh)
 
     def peers(self) -> Sequence[Mapping[str, Any]]:
-        connected = {status.peer_id: status for status in self.mesh.peers()}
-        adverts = self.mesh.directory.snapshot().adverts
-        known = [peer for peer in {**connected, **adverts} if peer != self.mesh.peer_id]
-        return [self._peer(peer, connected.get(peer), adverts.get(peer)) for peer in sorted(known)]
+        return PeerView(self.mesh).rows()
 
-    def _peer(self, peer: str, connection: Any, signed: Any) -> Mapping[str, Any]:  # noqa: ANN401
-        advert = signed.advert if signed else None
-        return {
-            "peer_id": peer,
-            "connected": connection is not None,
-            "address": connection.address if connection else None,
-            "direction": connection.direction if connection else None,
-            "rtt_ms": connection.rtt_ms if connection else None,
-            "version": advert.version if advert else None,
-            "models": [card.id for card in advert.models] if advert else [],
-            "slots": advert.slots if advert else None,
-            "free_slots": advert.free_slots if advert else None,
-        }
+    async def ping(self, peer: str, count: int) -> Mapping[str, Any]:
+        return await PeerView(self.mesh).ping(peer, count)
 
 
 def _engine(engine: Engine) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""A node's own measurements as Prometheus text: what its engines hold, and where their time goes.
+"""A node's own measurements as Prometheus text: what its engines hold, where their time goes, its mesh and process.
 
 Owns the names of the metrics. Numbers are read when they are asked for; a worker that was replaced counts from zero.
 """
@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 
-from prometheus_client import CollectorRegistry, Metric, generate_latest
+import trio
+from prometheus_client import CollectorRegistry, Metric, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from peernode.engine import Engine
+from peernode.mesh import Mesh
+from peernode.node.mesh_metrics import MeshCollector
 
 _GAUGES = {
     "slots": "Answers that can run at once",
@@ -34,11 +37,21 @@ _COUNTERS = {
 }
 
 
-def engine_metrics(engines: Sequence[Engine]) -> str:
-    """The text that a Prometheus server scrapes; every sample is labelled with its model."""
+def node_metrics(engines: Sequence[Engine], mesh: Mesh) -> str:
+    """The text that a Prometheus server scrapes. To be called inside trio, whose tasks are counted, too.
+
+    CPU seconds, memory and descriptors of the node's own process (workers apart) have Prometheus' usual names.
+    """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Engines(engines))
+    for collector in (_Engines(engines), MeshCollector(mesh), _Tasks()):
+        registry.register(collector)
+    ProcessCollector(registry=registry)
     return generate_latest(registry).decode()
+
+
+class _Tasks(Collector):
+    def collect(self) -> Iterable[Metric]:
+        yield GaugeMetricFamily("peernode_tasks", "Running tasks", trio.lowlevel.current_statistics().tasks_living)
 
 
 class _Engines(Collector):

@@ -17,6 +17,7 @@ import trio
 from peernode.chat.events import Failed, Finished, Receipted, Started, Tokens, Usage
 from peernode.edge.admin import build_admin_app
 from peernode.edge.bind import Bind, parse_bind
+from peernode.edge.errors import UnknownPeer
 from peernode.edge.serve import serve_app
 from peernode.edge.services import CatalogModel, EdgeServices, Readiness
 from peernode.ledger import ReceiptStore
@@ -64,7 +65,48 @@ class Operator:
         return "peernode_engine_steps_total 3.0\n"
 
     def peers(self):
-        return [{"peer_id": COORDINATOR.peer_id, "address": "/ip4/127.0.0.1/tcp/2", "models": ["org/tiny"]}]
+        return [
+            {
+                "peer_id": COORDINATOR.peer_id,
+                "connected": True,
+                "path": "direct",
+                "direction": "outbound",
+                "address": "/ip4/127.0.0.1/tcp/2",
+                "rtt_ms": 0.81,
+                "models": ["org/tiny"],
+                "slots": 4,
+                "free_slots": 3,
+                "lease_age_s": 1.5,
+                "lease_left_s": 13.5,
+                "suspect": False,
+                "version": "0.1.0",
+            },
+            {
+                "peer_id": PROVIDER.peer_id,
+                "connected": False,
+                "models": [],
+                "skew_ms": -12_300,
+                "banned": {"reason": "bad gossip", "left_s": 41.7},
+            },
+        ]
+
+    async def ping(self, peer, count):
+        if peer != COORDINATOR.peer_id:
+            raise UnknownPeer("This node knows no such peer.", cause=peer, remedy="See `peernode peers`.")
+        came = [1.5, None, 2.5][:count] if count > 1 else [None]
+        answered = [each for each in came if each is not None]
+        return {
+            "peer_id": peer,
+            "path": "direct",
+            "address": "/ip4/127.0.0.1/tcp/2",
+            "sent": len(came),
+            "lost": len(came) - len(answered),
+            "loss": 1 - len(answered) / len(came),
+            "rtt_ms": came,
+            "min_ms": min(answered, default=None),
+            "median_ms": 2.0 if answered else None,
+            "max_ms": max(answered, default=None),
+        }
 
 
 @dataclass

@@ -14,7 +14,7 @@ from peernode.node.home import AdminAccess
 def test_help_names_every_command(peernode):
     answer = peernode("--help")
     assert answer.code == 0
-    for command in ("serve", "status", "models", "peers", "metrics", "chat", "receipts"):
+    for command in ("serve", "status", "models", "peers", "ping", "metrics", "chat", "receipts"):
         assert command in answer.out
 
 
@@ -49,7 +49,7 @@ def test_metrics_are_printed_as_they_come(peernode, node):
     assert peernode("metrics").out == "peernode_engine_steps_total 3.0\n"
 
 
-@pytest.mark.parametrize("command", [["status"], ["models"], ["peers"], ["chat", "m", "hi"]])
+@pytest.mark.parametrize("command", [["status"], ["models"], ["peers"], ["ping", "12D3"], ["chat", "m", "hi"]])
 def test_without_a_node_the_remedy_is_named(peernode, command):
     answer = peernode(*command)
     assert answer.code == 1

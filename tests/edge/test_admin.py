@@ -8,7 +8,9 @@ import trio
 
 from peernode.edge.admin import build_admin_app
 from peernode.edge.bind import parse_bind
+from peernode.edge.errors import UnknownPeer
 from peernode.edge.serve import serve_app
+from peernode.mesh.errors import DialFailed
 
 TOKEN = "t" * 43
 
@@ -25,6 +27,13 @@ class Operator:
 
     def peers(self):
         return []
+
+    async def ping(self, peer, count):
+        if peer == "far":
+            raise DialFailed("Peer far did not answer.", cause="nothing for 10 s")
+        if peer != "12D3KooWy":
+            raise UnknownPeer("This node knows no such peer.", cause=peer)
+        return {"peer_id": peer, "sent": count}
 
 
 @pytest.fixture
@@ -60,6 +69,17 @@ async def test_with_the_token_the_operator_sees_the_node(admin):
     metrics = await admin.get("/admin/metrics")
     assert metrics.headers["content-type"].startswith("text/plain; version=")
     assert metrics.text == "peernode_engine_steps_total 3.0\n"
+
+
+async def test_the_operator_can_ping(admin):
+    admin.headers["Authorization"] = f"Bearer {TOKEN}"
+    assert (await admin.get("/admin/ping?peer=12D3KooWy&count=3")).json() == {"peer_id": "12D3KooWy", "sent": 3}
+    unknown = await admin.get("/admin/ping?peer=nobody")
+    assert (unknown.status_code, unknown.json()["error"]["metadata"]["reason"]) == (404, "unknown_peer")
+    far = await admin.get("/admin/ping?peer=far")
+    assert (far.status_code, far.json()["error"]["metadata"]["reason"]) == (504, "dial_failed")
+    for query in ("", "?peer=12D3KooWy&count=0", "?peer=12D3KooWy&count=101", "?peer=12D3KooWy&count=x"):
+        assert (await admin.get(f"/admin/ping{query}")).status_code == 400
 
 
 async def test_the_operator_can_chat(admin):
