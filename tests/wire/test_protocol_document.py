@@ -1,0 +1,75 @@
+"""docs/protocol.md names the fields, the frames and the bounds that the code has."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from vectors import FIELDS
+
+from peernode.chat.request import ChatRequest
+from peernode.market.failures import _BY_CODE
+from peernode.mesh.sync_messages import MAX_ADVERTS, MAX_HAVE
+from peernode.wire import bounds
+from peernode.wire.advert import MAX_ADVERT_BYTES, ModelCard
+from peernode.wire.countersignature import MAX_COUNTERSIGNATURE_BYTES
+from peernode.wire.job_frames import _DECODERS, MAX_FRAME_BYTES
+from peernode.wire.receipt import MAX_RECEIPT_BYTES
+
+TEXT = (Path(__file__).resolve().parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
+TABLES = {
+    "advert": FIELDS["advert"].split(),
+    "model": [field.name for field in fields(ModelCard)],
+    "offer": FIELDS["offer"].split(),
+    "request": [field.name for field in fields(ChatRequest)],
+    "receipt": FIELDS["receipt"].split(),
+    "countersignature": FIELDS["countersignature"].split(),
+}
+
+
+def _numbered_tables() -> list[list[str]]:
+    """The second columns of all tables whose first column counts from one."""
+    found: list[list[str]] = []
+    for number, name in re.findall(r"^\| (\d+) \| (\w+) \|", TEXT, re.MULTILINE):
+        if number == "1":
+            found.append([])
+        assert int(number) == len(found[-1]) + 1
+        found[-1].append(name)
+    return found
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_a_table_has_the_fields_of_the_code_in_their_order(kind: str) -> None:
+    assert TABLES[kind] in _numbered_tables()
+
+
+def test_the_frames_of_a_job_are_all_there() -> None:
+    assert len(_DECODERS) in map(len, _numbered_tables())
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [
+        MAX_ADVERT_BYTES,
+        bounds.MAX_OFFER_BYTES,
+        bounds.MAX_OFFER_FRAME_BYTES,
+        bounds.MAX_IMAGES_BYTES,
+        MAX_RECEIPT_BYTES,
+        MAX_COUNTERSIGNATURE_BYTES,
+        MAX_FRAME_BYTES,
+    ],
+)
+def test_a_bound_is_named(bound: int) -> None:
+    assert f"{bound:,}".replace(",", " ") in TEXT
+
+
+def test_the_bounds_of_sync_are_named() -> None:
+    assert f"≤ {MAX_HAVE} pairs" in TEXT
+    assert f"≤ {MAX_ADVERTS} pairs" in TEXT
+
+
+@pytest.mark.parametrize("code", _BY_CODE)
+def test_an_error_code_is_named(code: str) -> None:
+    assert f"`{code}`" in TEXT
