@@ -18,6 +18,7 @@ from vector_values import (
     RECEIPT,
     STRANGER,
     countersignature,
+    renewal,
     signed_receipt,
 )
 
@@ -138,6 +139,9 @@ def _signatures() -> Iterator[Case]:
     receipt = signed_receipt().raw
     yield "receipt", seal("receipt", RECEIPT.to_fields(), COORDINATOR).raw, "bad_signature", "signed by the coordinator"
     yield "receipt", _flip(receipt, len(receipt) // 2), "bad_signature", "one bit of a digest changed"
+    yield "renewal", _flip(renewal(), -1), "bad_signature", "one bit of the signature changed"
+    as_advert = seal("advert", unseal("renewal", renewal())[1], PROVIDER).raw
+    yield "renewal", as_advert, "bad_signature", "a renewal signed as an advert"
     yield "countersignature", _flip(countersignature(), -1), "bad_signature", "one bit of the signature changed"
 
 

@@ -12,12 +12,13 @@ from peernode.chat.request import ChatRequest
 from peernode.chat.sampling import Sampling
 from peernode.chat.tools import Tool
 from peernode.wire import canonical
-from peernode.wire.advert import Advert, ModelCard
+from peernode.wire.advert import Advert, ModelCard, sign_advert
 from peernode.wire.countersignature import Countersignature, sign_countersignature
 from peernode.wire.identity import Identity
 from peernode.wire.offer import Offer
 from peernode.wire.prices import Prices
 from peernode.wire.receipt import NO_PREVIOUS, Receipt, SignedReceipt, ids_digest, sign_receipt, text_digest
+from peernode.wire.renewal import Renewal, sign_renewal
 
 NETWORK: Final = "vectors"
 NOW_MS: Final = 1_767_225_600_000
@@ -126,6 +127,13 @@ RECEIPT: Final = Receipt(
     seq=1,
     previous=NO_PREVIOUS,
 )
+
+
+def renewal() -> bytes:
+    """Of ADVERT, at half its slots."""
+    digest = sign_advert(ADVERT, PROVIDER).digest
+    body = Renewal(NETWORK, PROVIDER.peer_id, NOW_MS + 4000, NOW_MS + 4000, 15_000, 4, 2, digest)
+    return sign_renewal(body, PROVIDER).raw
 
 
 def signed_receipt() -> SignedReceipt:

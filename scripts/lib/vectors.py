@@ -26,6 +26,7 @@ from vector_values import (
     STRANGER,
     TEXT,
     countersignature,
+    renewal,
     signed_receipt,
 )
 
@@ -58,6 +59,7 @@ SAFE_INT: Final = (1 << 53) - 1
 # Names of the fields in signing order, as docs/protocol.md has them.
 FIELDS: Final = {
     "advert": "network peer seq issued_ms lease_ms addresses version slots free_slots queued models receipts_log",
+    "renewal": "network peer seq issued_ms lease_ms free_slots queued advert",
     "offer": "network request_id part coordinator provider model_digest request seed max_credits prices deadline_ms"
     " continue_from",
     "receipt": "network request_id part coordinator provider model_id model_digest quantization template_digest sampler"
@@ -76,6 +78,7 @@ def make_vectors() -> dict[str, Any]:
         "credits.json": _credits(),
         "advert.json": _signed("advert", "provider", sign_advert(ADVERT, PROVIDER).raw),
         "departure.json": _signed("advert", "provider", sign_advert(DEPARTURE, PROVIDER).raw),
+        "renewal.json": _signed("renewal", "provider", renewal()),
         "offer.json": _signed("offer", "coordinator", sign_offer(OFFER, COORDINATOR)),
         "receipt.json": _signed("receipt", "provider", signed_receipt().raw),
         "countersignature.json": _signed("countersignature", "coordinator", countersignature()),

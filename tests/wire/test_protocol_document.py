@@ -11,16 +11,18 @@ from vectors import FIELDS
 
 from peernode.chat.request import ChatRequest
 from peernode.market.failures import _BY_CODE
-from peernode.mesh.sync_messages import MAX_ADVERTS, MAX_HAVE
+from peernode.mesh.sync_messages import MAX_PEERS, MAX_RECORDS
 from peernode.wire import bounds
 from peernode.wire.advert import MAX_ADVERT_BYTES, ModelCard
 from peernode.wire.countersignature import MAX_COUNTERSIGNATURE_BYTES
 from peernode.wire.job_frames import _DECODERS, MAX_FRAME_BYTES
 from peernode.wire.receipt import MAX_RECEIPT_BYTES
+from peernode.wire.renewal import MAX_RENEWAL_BYTES
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
 TABLES = {
     "advert": FIELDS["advert"].split(),
+    "renewal": FIELDS["renewal"].split(),
     "model": [field.name for field in fields(ModelCard)],
     "offer": FIELDS["offer"].split(),
     "request": [field.name for field in fields(ChatRequest)],
@@ -59,6 +61,7 @@ def test_the_frames_of_a_job_are_all_there() -> None:
         MAX_RECEIPT_BYTES,
         MAX_COUNTERSIGNATURE_BYTES,
         MAX_FRAME_BYTES,
+        MAX_RENEWAL_BYTES,
     ],
 )
 def test_a_bound_is_named(bound: int) -> None:
@@ -66,8 +69,8 @@ def test_a_bound_is_named(bound: int) -> None:
 
 
 def test_the_bounds_of_sync_are_named() -> None:
-    assert f"≤ {MAX_HAVE} pairs" in TEXT
-    assert f"≤ {MAX_ADVERTS} pairs" in TEXT
+    assert f"≤ {MAX_PEERS} entries" in TEXT
+    assert f"≤ {MAX_RECORDS} entries" in TEXT
 
 
 @pytest.mark.parametrize("code", _BY_CODE)

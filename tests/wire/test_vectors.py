@@ -20,12 +20,14 @@ from peernode.wire.job_frames import decode_frame, encode_frame
 from peernode.wire.offer import open_offer
 from peernode.wire.prices import Prices
 from peernode.wire.receipt import open_receipt, text_digest
+from peernode.wire.renewal import open_renewal
 
 MADE = make_vectors()
 SIGNED = [name for name, vectors in MADE.items() if isinstance(vectors, dict)]
 READERS: dict[str, Callable[[bytes, str], Any]] = {
     "canonical": lambda raw, _: canonical.decode(raw),
     "advert": lambda raw, network: open_advert(raw, network=network).advert.to_fields(),
+    "renewal": lambda raw, network: open_renewal(raw, network=network).renewal.to_fields(),
     "offer": lambda raw, network: open_offer(raw, network=network).to_fields(),
     "receipt": lambda raw, _: open_receipt(raw).receipt.to_fields(),
     "countersignature": lambda raw, _: open_countersignature(raw).countersignature.to_fields(),
