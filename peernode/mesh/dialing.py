@@ -1,7 +1,7 @@
 """One attempt to reach one peer, and the watch over who is connected.
 
-Owns the dial recipe for libp2p 0.8.1 (one address at a time, its 60 s ban lifted, a deadline of ours) and the list of
-live connections. Leaves whom to dial and when to try again to ``connections``.
+Owns the dial recipe for libp2p 0.8.1 (exactly one address, none of its own memory of failures, a deadline of ours) and
+the list of live connections. Leaves whom to dial and when to try again to ``connections``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import trio
 from libp2p.abc import INetConn, INetStream, INetwork, INotifee
 from libp2p.host.basic_host import BasicHost
 from libp2p.peer.id import ID
-from libp2p.peer.peerinfo import PeerInfo
 from multiaddr import Multiaddr
 
 from peernode.mesh.errors import DialFailed
@@ -51,6 +50,14 @@ class ConnectionWatch(INotifee):
     def peers(self) -> set[str]:
         """The ids of all connected peers."""
         return {str(peer) for peer, conns in self._network.connections.items() if any(not c.is_closed for c in conns)}
+
+    def outbound(self) -> set[str]:
+        """The ids of the peers that this node dialled and is connected to."""
+        return {
+            str(peer)
+            for peer, conns in self._network.connections.items()
+            if any(not c.is_closed and str(c.direction) == "outbound" for c in conns)
+        }
 
     def statuses(self) -> list[PeerStatus]:
         """One status per connected peer, of its oldest connection."""
@@ -116,14 +123,18 @@ async def dial(host: BasicHost, peer_id: str, address: str, *, deadline_s: float
 
     Raises ``DialFailed`` when there is no connection after ``deadline_s`` seconds, or another peer answered.
     """
-    peer = ID.from_string(peer_id)
-    # The library refuses a peer for 60 s after a failure, and of several addresses it tries only one.
-    host.get_network().unblock_peer(peer)
-    host.get_peerstore().clear_addrs(peer)
+    peer, target = ID.from_string(peer_id), Multiaddr(address)
+    network = host.get_network()
     try:
         with trio.fail_after(deadline_s):
-            await host.connect(PeerInfo(peer, [Multiaddr(address)]))
+            if not await network.connection_gate.is_allowed(target):
+                raise DialFailed(f"Peer {peer_id} may not be dialled.", cause=f"{address} is blocked here")
+            # Not host.connect(): of several addresses it tries one, and after a failure none for 60 s.
+            await network.dial_addr(target, peer)
+    except DialFailed:
+        raise
     except trio.TooSlowError:
         raise DialFailed(f"Peer {peer_id} did not answer.", cause=f"{address}: nothing for {deadline_s:g} s") from None
     except Exception as error:
-        raise DialFailed(f"Peer {peer_id} could not be reached.", cause=f"{address}: {error}") from error
+        cause = error.__cause__ or error
+        raise DialFailed(f"Peer {peer_id} could not be reached.", cause=f"{address}: {cause}") from error

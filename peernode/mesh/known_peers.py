@@ -78,9 +78,18 @@ class KnownPeers:
         return list(known.addresses) if known else []
 
     def latest(self) -> list[str]:
-        """All remembered peers, the one seen last first."""
+        """All remembered peers, the one seen last first. Their own order is that of the first meeting."""
         self._forget()
         return sorted(self._peers, key=lambda peer_id: self._peers[peer_id].seen_ms, reverse=True)
+
+    def choose(self, number: int) -> list[str]:
+        """Whom to dial after a start: half of them seen last, half known longest, which no newcomer can displace."""
+        latest, longest = iter(self.latest()), iter(list(self._peers))
+        chosen: dict[str, None] = {}
+        for _ in range(min(number, len(self._peers))):
+            source = latest if len(chosen) % 2 == 0 else longest
+            chosen[next(peer_id for peer_id in source if peer_id not in chosen)] = None
+        return list(chosen)
 
     async def keep_saved(self) -> None:
         """Write the file soon after each change, and once more when cancelled."""

@@ -25,6 +25,8 @@ from peernode.mesh.errors import DialFailed, MeshError
 from peernode.mesh.frames import FrameStream
 from peernode.mesh.gossip import Gossip
 from peernode.mesh.host import StartSignal, build_host, keep_running, listening, sole_cause
+from peernode.mesh.known_peers import FILE_NAME as KNOWN_PEERS_FILE
+from peernode.mesh.known_peers import KnownPeers
 from peernode.mesh.leases import ChangeKind
 from peernode.mesh.ping import PROTOCOL as PING_PROTOCOL
 from peernode.mesh.ping import echo
@@ -87,6 +89,8 @@ class Mesh:
         for address in join:
             peer_id, transport = parse_join(address)
             self._join.setdefault(peer_id, []).append(transport)
+        known_peers = None if state is None else state / KNOWN_PEERS_FILE
+        self._known = KnownPeers(known_peers, network=network, clock_ms=clock_ms)
         self._rng = rng
         self._sync = Sync(peer_id=self.peer_id, directory=self.directory, rng=rng)
         self._handlers: dict[str, Handler] = {SYNC_PROTOCOL: self._sync.serve, PING_PROTOCOL: echo}
@@ -161,6 +165,8 @@ class Mesh:
             own_addresses=self.addresses,
             rng=self._rng,
             traffic=self.traffic,
+            known=self._known,
+            allow=self._settings.allow_peers,
         )
         flow = self.traffic.flow(GOSSIP)
         gossip = Gossip(host, network=self._network, directory=self.directory, flow=flow)

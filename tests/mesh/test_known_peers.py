@@ -56,6 +56,18 @@ def test_the_address_that_worked_last_comes_first_and_only_a_few_are_kept(clock)
     assert len(known.addresses(PEERS[0])) == MAX_ADDRESSES
 
 
+def test_after_a_start_old_acquaintances_are_dialled_beside_the_latest(path, clock):
+    known = KnownPeers(path, network="n", clock_ms=clock)
+    for peer in PEERS[:20]:
+        known.reached(peer, address(4001))
+        clock.now_ms += 1000
+    known.save()
+    again = KnownPeers(path, network="n", clock_ms=clock)
+    assert again.choose(6) == [PEERS[19], PEERS[0], PEERS[18], PEERS[1], PEERS[17], PEERS[2]]
+    assert set(again.choose(100)) == set(PEERS[:20])
+    assert KnownPeers(None, network="n", clock_ms=clock).choose(8) == []
+
+
 def test_what_was_never_reached_is_not_remembered(clock):
     known = KnownPeers(None, network="n", clock_ms=clock)
     known.seen(PEERS[0])
