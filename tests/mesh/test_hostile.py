@@ -13,7 +13,7 @@ from libp2p.peer.peerinfo import info_from_p2p_addr
 from multiaddr import Multiaddr
 
 from peernode.mesh import DialFailed, FrameTimeout, StreamClosed
-from peernode.mesh.sync_messages import encode_adverts
+from peernode.mesh.sync_messages import Record, encode_records
 from peernode.wire.advert import sign_advert
 from peernode.wire.identity import Identity
 
@@ -177,7 +177,7 @@ async def test_sync_and_gossip_full_of_forgeries_change_nothing(under_attack, st
                 yield await attacker.new_stream(info.peer_id, [TProtocol(protocol)])
 
         async with opened("/peernode/sync/1") as stream:
-            for payload in encode_adverts([(0, forged)] * 10 + [(0, genuine.raw)]):
+            for payload in encode_records([Record(0, forged, b"")] * 10 + [Record(0, genuine.raw, b"")]):
                 await stream.write(struct.pack(">I", len(payload)) + payload)
             while stranger.peer_id not in victim.mesh.directory.snapshot().adverts:  # read after all the forgeries
                 await victim.mesh.directory.wait_change(victim.mesh.directory.version)
