@@ -15,13 +15,14 @@ from multiaddr.exceptions import Error as MultiaddrError
 from multiaddr.utils import get_network_addrs
 
 from peernode.mesh.errors import BadJoinAddress
+from peernode.mesh.nat.circuit_address import circuit_address, is_circuit, relay_of
 from peernode.wire.errors import BadPeerId
 from peernode.wire.identity import public_key_of
 
 MAX_TRIED = 8
 # Of a list of claimed addresses no more are looked at, and none that is longer.
 MAX_READ = 32
-MAX_LENGTH = 160
+MAX_LENGTH = 224
 # Below are the services of an operating system.
 FIRST_FREE_PORT = 1024
 
@@ -101,10 +102,22 @@ def dialable(addresses: Iterable[str], own: Iterable[str]) -> list[str]:
     own_hosts = [ip for ip in (_ip_of(address) for address in ours) if ip is not None]
     chosen: dict[str, None] = {}
     for address in itertools.islice(addresses, MAX_READ):
+        if is_circuit(address):
+            if len(address) <= MAX_LENGTH and (through := _through_relay(address, own_hosts)):
+                chosen[through] = None
+            continue
         bare = address.partition("/p2p/")[0]
         if len(address) <= MAX_LENGTH and bare not in ours and is_address(bare) and _is_safe(bare, own_hosts):
             chosen[bare] = None
     return list(chosen)[:MAX_TRIED]
+
+
+def _through_relay(address: str, own_hosts: Sequence[IPv4Address | IPv6Address]) -> str:
+    """A claimed circuit address without the peer's own id, if the relay in it may be dialled; empty otherwise."""
+    relay = relay_of(address)
+    if relay is None or not is_address(relay[1]) or not _is_safe(relay[1], own_hosts):
+        return ""
+    return circuit_address(relay[1], relay[0])
 
 
 def _ip_of(address: str) -> IPv4Address | IPv6Address | None:

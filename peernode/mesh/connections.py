@@ -7,7 +7,7 @@ to ``recruiting``, and what is said over a connection to ``gossip``, ``sync`` an
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 import trio
@@ -81,6 +81,10 @@ class Connections:
         self._allow = allow
         self._kept: dict[str, Kept] = {}
         self._gone = Gone()
+
+    def call_circuits_with(self, call: Callable[[str, str], Awaitable[None]]) -> None:
+        """Let ``call`` connect to (peer id, circuit address); without it such addresses cannot be dialled."""
+        self._dialler.call_circuit = call
 
     async def run(self) -> None:
         """Dial and redial until cancelled; never raises because of a peer."""

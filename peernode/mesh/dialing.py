@@ -17,6 +17,7 @@ from libp2p.peer.id import ID
 from multiaddr import Multiaddr
 
 from peernode.mesh.errors import DialFailed
+from peernode.mesh.nat.circuit_stream import is_relayed, relay_behind
 
 log = structlog.get_logger(__name__)
 
@@ -25,13 +26,17 @@ DIAL_DEADLINE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class PeerStatus:
-    """A connected peer. ``rtt_ms`` is None until the first ping came back; ``direction`` is inbound or outbound."""
+    """A connected peer. ``rtt_ms`` is None until the first ping came back; ``direction`` is inbound or outbound.
+
+    ``path`` is "direct", or "relayed via" and the relay's peer id; ``address`` is the relay's then.
+    """
 
     peer_id: str
     address: str
     direction: str
     rtt_ms: float | None
     connected_s: float
+    path: str = "direct"
 
 
 class ConnectionWatch(INotifee):
@@ -60,9 +65,9 @@ class ConnectionWatch(INotifee):
         }
 
     def statuses(self) -> list[PeerStatus]:
-        """One status per connected peer, of its oldest connection."""
+        """One status per connected peer, of its oldest connection; a direct one comes before relayed ones."""
         return [
-            self._status(str(peer), next(conn for conn in conns if not conn.is_closed))
+            self._status(str(peer), min((conn for conn in conns if not conn.is_closed), key=is_relayed))
             for peer, conns in self._network.connections.items()
             if any(not conn.is_closed for conn in conns)
         ]
@@ -86,6 +91,7 @@ class ConnectionWatch(INotifee):
             address=f"/{'ip6' if ':' in ip else 'ip4'}/{ip}/tcp/{port}" if address else "",
             direction=str(conn.direction),
             rtt_ms=rtt_s * 1000 if rtt_s > 0 else None,
+            path=f"relayed via {relay_behind(conn)}" if is_relayed(conn) else "direct",
             connected_s=trio.current_time() - self._since.get(id(conn), trio.current_time()),
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 import trio
@@ -23,6 +23,7 @@ from peernode.mesh.directory import Directory
 from peernode.mesh.errors import DialFailed
 from peernode.mesh.found_peers import FoundPeers
 from peernode.mesh.known_peers import KnownPeers
+from peernode.mesh.nat.circuit_address import is_circuit
 from peernode.mesh.racing import first_reached
 from peernode.mesh.traffic import Traffic
 
@@ -53,6 +54,8 @@ class Dialler:
         rng: random.Random,
         traffic: Traffic,
     ) -> None:
+        # Connects to (peer id, circuit address); whoever knows relays puts it in.
+        self.call_circuit: Callable[[str, str], Awaitable[None]] | None = None
         self._host = host
         self._watch = watch
         self._join = join
@@ -148,7 +151,7 @@ class Dialler:
                 if self._watch.live(peer_id):
                     return False
                 try:
-                    await dial(self._host, peer_id, address, deadline_s=DIAL_DEADLINE_S)
+                    await self._attempt(peer_id, address)
                 except DialFailed as error:
                     last = error
                     self._note_failure(peer_id, address, error)
@@ -164,9 +167,18 @@ class Dialler:
                 self._dialling.pop(peer_id, None)
         if reached is not None:
             self._backoff.succeeded(reached)
-            self._known.reached(peer_id, reached)
+            if not is_circuit(reached):  # relays change; they are learned anew
+                self._known.reached(peer_id, reached)
             return None
         return last
+
+    async def _attempt(self, peer_id: str, address: str) -> None:
+        if not is_circuit(address):
+            await dial(self._host, peer_id, address, deadline_s=DIAL_DEADLINE_S)
+        elif self.call_circuit is None:
+            raise DialFailed(f"Peer {peer_id} could not be reached.", cause="this node uses no relays")
+        else:
+            await self.call_circuit(peer_id, address)
 
     def _note_failure(self, peer_id: str, address: str, error: DialFailed) -> None:
         self._traffic.dial_failures += 1

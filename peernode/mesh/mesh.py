@@ -28,6 +28,8 @@ from peernode.mesh.host import StartSignal, build_host, keep_running, listening,
 from peernode.mesh.known_peers import FILE_NAME as KNOWN_PEERS_FILE
 from peernode.mesh.known_peers import KnownPeers
 from peernode.mesh.leases import ChangeKind
+from peernode.mesh.nat.status import OFF, NatStatus
+from peernode.mesh.nat.traversal import Traversal
 from peernode.mesh.ping import PROTOCOL as PING_PROTOCOL
 from peernode.mesh.ping import echo
 from peernode.mesh.settings import DEFAULTS, MeshSettings
@@ -45,6 +47,7 @@ log = structlog.get_logger(__name__)
 _OPENING_BYTES = {JOB_PROTOCOL: MAX_OFFER_FRAME_BYTES}
 Handler = Callable[[FrameStream], Awaitable[None]]
 SYNC_OPEN_S = 10.0
+MAX_DIRECT_ADDRESSES = 12
 
 
 class _Life:
@@ -55,6 +58,7 @@ class _Life:
         self.connections = connections
         self.gossip = gossip
         self.nursery = nursery
+        self.traversal: Traversal | None = None
 
 
 class Mesh:
@@ -100,7 +104,20 @@ class Mesh:
         """The multiaddrs at which others can dial this node, with real ports; empty until it listens."""
         if self._life is None:
             return []
-        return advertised((str(a) for a in self._life.host.get_transport_addrs()), self.peer_id)
+        traversal = self._life.traversal
+        return self._direct_addresses() + (traversal.addresses() if traversal is not None else [])
+
+    def reachability(self) -> NatStatus:
+        """Whether peers can connect to this node, through whom if not, and what the operator can do."""
+        traversal = self._life.traversal if self._life is not None else None
+        return OFF if traversal is None else traversal.status()
+
+    def _direct_addresses(self) -> list[str]:
+        """Where this node itself listens; at most twelve, so that an advert has room for its circuit addresses."""
+        if self._life is None:
+            return []
+        listening = (str(address) for address in self._life.host.get_transport_addrs())
+        return advertised(listening, self.peer_id)[:MAX_DIRECT_ADDRESSES]
 
     @property
     def joined(self) -> frozenset[str]:
@@ -162,7 +179,7 @@ class Mesh:
             peer_id=self.peer_id,
             join=self._join,
             directory=self.directory,
-            own_addresses=self.addresses,
+            own_addresses=self._direct_addresses,
             rng=self._rng,
             traffic=self.traffic,
             known=self._known,
@@ -177,6 +194,17 @@ class Mesh:
                 for protocol, handler in self._handlers.items():
                     host.set_stream_handler(TProtocol(protocol), self._serving(protocol, handler, nursery))
                 await nursery.start(gossip.run)
+                self._life.traversal = traversal = Traversal(
+                    host,
+                    peer_id=self.peer_id,
+                    settings=self._settings,
+                    directory=self.directory,
+                    direct=self._direct_addresses,
+                    nursery=nursery,
+                    rng=self._rng,
+                )
+                connections.call_circuits_with(traversal.call)
+                nursery.start_soon(traversal.run)
                 nursery.start_soon(connections.run)
                 nursery.start_soon(self._sync.keep_with, connections.watch, self._open_for_sync)
                 log.info("mesh_listening", peer_id=self.peer_id, addresses=self.addresses())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from peernode import __version__
@@ -45,12 +45,17 @@ class AdminView:
             "peers": self.peers(),
             "version": __version__,
             "network": self.network,
+            "reachability": self._reachability(),
             "home": self.home,
             "pid": os.getpid(),
             "uptime_s": round(self.clock() - self.started_s, 1),
             "draining": self.provider.draining,
             "jobs": {"coordinated": self.coordinator.jobs.running, "provided": self.provider.jobs.running},
         }
+
+    def _reachability(self) -> Mapping[str, Any]:
+        """How others reach this node, and the remedy if they cannot."""
+        return asdict(self.mesh.reachability())
 
     def models(self) -> Sequence[Mapping[str, Any]]:
         return [

@@ -99,10 +99,8 @@ class PeerView:
 
 
 def path_of(connection: PeerStatus | None) -> str | None:
-    """How a connection runs: ``direct`` or ``relayed``; None when there is none."""
-    if connection is None:
-        return None
-    return "relayed" if "/p2p-circuit" in connection.address else "direct"
+    """How a connection runs: ``direct``, or ``relayed via`` and a peer id; None when there is none."""
+    return None if connection is None else connection.path
 
 
 def _ms(seconds: float | None) -> float | None:
