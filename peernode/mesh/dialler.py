@@ -29,8 +29,8 @@ from peernode.mesh.traffic import Traffic
 
 log = structlog.get_logger(__name__)
 
-# Dials at once. A job's dial never waits behind those that only keep the node connected.
-MAX_DIALS = 32
+# Dials at once: each silent address takes a place for seconds. A job's dial never waits behind those that only keep the node connected.
+MAX_DIALS = 128
 MAX_JOB_DIALS = 64
 # A stranger's address that failed is not knocked at again sooner, whatever jobs would like.
 KNOCK_GAP_S = 5.0
