@@ -1,0 +1,102 @@
+// A peernode without models on js-libp2p: docs/protocol.md, sections 2, 5, 6 and 8.
+
+import { noise } from '@chainsafe/libp2p-noise'
+import { yamux } from '@chainsafe/libp2p-yamux'
+import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
+import { gossipsub } from '@libp2p/gossipsub'
+import { identify } from '@libp2p/identify'
+import { tcp } from '@libp2p/tcp'
+import { multiaddr } from '@multiformats/multiaddr'
+import { createLibp2p } from 'libp2p'
+import { Identity } from './identity.mjs'
+import { seal } from './signed.mjs'
+import { Sync } from './sync.mjs'
+import { Table } from './table.mjs'
+
+const LEASE_MS = 15_000
+const RENEW_MS = 5000
+
+export class Peer {
+  static async start ({ seed, network, listen, changed, refused }) {
+    const peer = new Peer()
+    peer.identity = new Identity(seed)
+    peer.network = network
+    peer.refused = refused
+    peer.topic = `/peernode/${network}/adverts/1`
+    peer.seq = 0
+    peer.table = new Table(network, changed)
+    peer.node = await createLibp2p({
+      privateKey: await generateKeyPairFromSeed('Ed25519', seed),
+      addresses: { listen: [listen] },
+      transports: [tcp()],
+      connectionEncrypters: [noise()],
+      streamMuxers: [yamux()],
+      services: { identify: identify(), pubsub: gossipsub({ allowedTopics: [peer.topic] }) }
+    })
+    peer.pubsub = peer.node.services.pubsub
+    peer.pubsub.topicValidators.set(peer.topic, (_, message) => peer.judge(message))
+    peer.sync = new Sync(peer.node, peer.table, peer.identity.peerId)
+    await peer.sync.start()
+    peer.pubsub.subscribe(peer.topic)
+    return peer
+  }
+
+  get peerId () {
+    return this.identity.peerId
+  }
+
+  async join (address) {
+    await this.node.dial(multiaddr(address))
+  }
+
+  // Once a peer that takes gossip is connected: the first advert, and from then on a new one every five seconds.
+  async advertise () {
+    while (this.pubsub.getSubscribers(this.topic).length === 0) {
+      await new Promise((resolve) => this.pubsub.addEventListener('subscription-change', resolve, { once: true }))
+    }
+    const advert = this.advert(LEASE_MS)
+    await this.pubsub.publish(this.topic, advert.envelope)
+    this.renewing = setInterval(() => this.advert(LEASE_MS), RENEW_MS)
+  }
+
+  async depart () {
+    clearInterval(this.renewing)
+    await this.pubsub.publish(this.topic, this.advert(0).envelope)
+  }
+
+  async stop () {
+    clearInterval(this.renewing)
+    await this.node.stop()
+  }
+
+  advert (leaseMs) {
+    const now = this.number()
+    const addresses = this.node.getMultiaddrs().map(String)
+    const fields = [
+      this.network, this.peerId, this.seq, now, leaseMs, addresses, 'interop', 0, 0, 0, [], [0, new Uint8Array(0)]
+    ]
+    const advert = seal('advert', fields, this.identity)
+    this.table.takeAdvert(advert.envelope)
+    this.sync.news()
+    return advert
+  }
+
+  number () {
+    const now = Date.now()
+    this.seq = Math.max(this.seq + 1, now)
+    return now
+  }
+
+  // The verdict on a gossiped advert, which is taken in when it is good.
+  judge (message) {
+    const originator = message.from.toString()
+    try {
+      this.table.takeAdvert(message.data)
+    } catch (error) {
+      this.refused(originator, error)
+      return 'reject'
+    }
+    const newest = this.table.entries.get(originator)?.advert.envelope
+    return newest !== undefined && Buffer.compare(newest, message.data) === 0 ? 'accept' : 'ignore'
+  }
+}

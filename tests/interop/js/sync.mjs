@@ -1,0 +1,156 @@
+// `/peernode/sync/1`: docs/protocol.md, section 8.
+
+import { decode, decodeLoosely, encode } from './canonical.mjs'
+import { ProtocolError } from './errors.mjs'
+import { Frames } from './frames.mjs'
+import { integer, list, octets, record, text } from './schema.mjs'
+
+export const SYNC_PROTOCOL = '/peernode/sync/1'
+const [HAVE, RECORDS, WANT, ENOUGH] = [0, 1, 2, 3]
+const BATCH_MS = 1000
+const KEEP_ALIVE_MS = 20_000
+const QUIET_S = 60
+const MAX_BAD = 32
+
+const peers = list(text(0, 64), 8192)
+const READERS = {
+  [HAVE]: list(record({ peer: text(0, 64), seq: integer() }), 8192),
+  [RECORDS]: list(record({ age_ms: integer(), advert: octets(0, 65_536), renewal: octets(0, 512) }), 512),
+  [WANT]: peers,
+  [ENOUGH]: peers
+}
+
+export class Sync {
+  constructor (node, table, ownPeerId) {
+    this.node = node
+    this.table = table
+    this.ownPeerId = ownPeerId
+    this.sessions = new Map()
+  }
+
+  async start () {
+    await this.node.handle(SYNC_PROTOCOL, (stream, connection) => this.converse(stream, connection.remotePeer.toString()))
+    this.node.addEventListener('peer:connect', (event) => this.tend(event.detail))
+  }
+
+  // The smaller id opens, and opens again while the peer is connected.
+  async tend (peer) {
+    if (!(this.ownPeerId < peer.toString())) return
+    while (this.node.getConnections(peer).length > 0) {
+      await this.node.dialProtocol(peer, SYNC_PROTOCOL)
+        .then((stream) => this.converse(stream, peer.toString()))
+        .catch(() => {}) // it ended or could not be opened; once more in a second
+      await new Promise((resolve) => setTimeout(resolve, 1000))
+    }
+  }
+
+  // Something is new: whoever lacks it is told at once.
+  news () {
+    for (const session of this.sessions.values()) session.tell()
+  }
+
+  async converse (stream, peer) {
+    if (this.sessions.has(peer)) {
+      stream.abort(new Error('there is a session with this peer'))
+      return
+    }
+    const session = new Session(new Frames(stream), this.table, this.ownPeerId, peer)
+    this.sessions.set(peer, session)
+    try {
+      await session.run()
+    } catch (error) {
+      session.frames.abort()
+    } finally {
+      session.stop()
+      this.sessions.delete(peer)
+    }
+  }
+}
+
+class Session {
+  constructor (frames, table, ownPeerId, peer) {
+    this.frames = frames
+    this.table = table
+    this.ownPeerId = ownPeerId
+    this.peer = peer
+    this.theirs = new Map()
+    this.wanted = new Set()
+    this.enough = new Set()
+    this.told = false
+    this.spoke = performance.now()
+    this.bad = 0
+  }
+
+  async run () {
+    await this.send([HAVE, this.table.numbers()])
+    this.timer = setInterval(() => this.tell(), BATCH_MS)
+    for (;;) this.take(decodeMessage(await this.frames.next(QUIET_S)))
+  }
+
+  stop () {
+    clearInterval(this.timer)
+  }
+
+  async send (message) {
+    this.spoke = performance.now()
+    await this.frames.send(encode(message)).catch(() => {}) // run() sees the end of the stream
+  }
+
+  tell () {
+    if (!this.told) return
+    const records = []
+    for (const [peer, seq] of this.table.numbers()) {
+      const holding = this.table.holding(peer)
+      const known = this.theirs.get(peer) ?? 0
+      const asked = this.wanted.has(peer)
+      if (peer === this.peer || holding === undefined || this.enough.has(peer) || (seq <= known && !asked)) continue
+      const advert = asked || known < holding.advertSeq ? holding.advert : new Uint8Array(0)
+      records.push([holding.age_ms, advert, holding.renewal])
+      this.theirs.set(peer, seq)
+    }
+    this.wanted.clear()
+    if (records.length > 0) for (let at = 0; at < records.length; at += 8) this.send([RECORDS, records.slice(at, at + 8)])
+    else if (performance.now() - this.spoke > KEEP_ALIVE_MS) this.send([HAVE, []])
+  }
+
+  take ([kind, entries]) {
+    if (kind === HAVE) for (const { peer, seq } of entries) this.know(peer, seq)
+    if (kind === RECORDS) for (const entry of entries) this.takeRecord(entry)
+    if (kind === ENOUGH) for (const peer of entries) this.enough.add(peer)
+    if (kind === WANT) {
+      for (const peer of entries) {
+        this.enough.delete(peer)
+        this.wanted.add(peer)
+      }
+    }
+    this.told = true
+    this.tell()
+  }
+
+  know (peer, seq) {
+    if (this.table.latest(peer) > 0 && seq > (this.theirs.get(peer) ?? 0)) this.theirs.set(peer, seq)
+  }
+
+  takeRecord ({ age_ms: age, advert, renewal }) {
+    try {
+      if (advert.length > 0) this.table.takeAdvert(advert, age)
+      if (renewal.length > 0 && this.table.takeRenewal(renewal, age) === 'unknown advert') {
+        this.send([WANT, [nameIn(renewal)]])
+      }
+      for (const raw of [advert, renewal]) if (raw.length > 0) this.know(nameIn(raw), numberIn(raw))
+    } catch (error) {
+      if (!(error instanceof ProtocolError) || ++this.bad > MAX_BAD) throw error
+    }
+  }
+}
+
+// Fields 2 and 3 of a record that was checked before.
+const nameIn = (raw) => decode(decode(raw)[0])[1]
+const numberIn = (raw) => decode(decode(raw)[0])[2]
+
+function decodeMessage (frame) {
+  const value = decodeLoosely(frame)
+  const reader = Array.isArray(value) && value.length === 2 ? READERS[value[0]] : undefined
+  if (reader === undefined) throw new ProtocolError('bad_schema', 'a sync message of unknown shape')
+  return [value[0], reader(value[1])]
+}
