@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         FrameTooLarge,
         ListenFailed,
         MeshError,
+        PeerNotAllowed,
         StreamClosed,
         UnsupportedLibp2p,
     )
@@ -36,6 +37,7 @@ _HOMES = {
     "ListenFailed": "errors",
     "Mesh": "mesh",
     "MeshError": "errors",
+    "PeerNotAllowed": "errors",
     "PeerStatus": "connections",
     "StreamClosed": "errors",
     "UnsupportedLibp2p": "errors",
@@ -52,6 +54,7 @@ __all__ = [
     "ListenFailed",
     "Mesh",
     "MeshError",
+    "PeerNotAllowed",
     "PeerStatus",
     "StreamClosed",
     "UnsupportedLibp2p",

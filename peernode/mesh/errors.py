@@ -34,6 +34,12 @@ class BadJoinAddress(MeshError):
     code: ClassVar[str] = "bad_join_address"
 
 
+class PeerNotAllowed(MeshError):
+    """The operator named a peer to join that is not in the list of allowed peers."""
+
+    code: ClassVar[str] = "peer_not_allowed"
+
+
 class DialFailed(MeshError):
     """A peer could not be reached, or would not open the stream, in time."""
 

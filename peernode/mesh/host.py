@@ -18,7 +18,6 @@ from libp2p.crypto.x25519 import create_new_key_pair as create_x25519_key_pair
 from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
 from libp2p.network.config import ConnectionConfig, RetryConfig
-from libp2p.rcmgr import new_resource_manager
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
 from libp2p.security.noise.transport import Transport as NoiseTransport
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
@@ -27,11 +26,13 @@ from multiaddr import Multiaddr
 
 from peernode.mesh import hardening
 from peernode.mesh.errors import ListenFailed
+from peernode.mesh.hardening.peer_gate import GuardedUpgrader, guard_of
+from peernode.mesh.limits.guard import Guard
 
 log = structlog.get_logger(__name__)
 
 MAX_CONNECTIONS = 300
-HANDSHAKE_DEADLINE_S = 5.0
+ABOVE_OUR_LIMITS = 64
 DIAL_DEADLINE_S = 5.0
 CLOSE_DEADLINE_S = 5.0
 RESTART_FIRST_S = 0.5
@@ -51,48 +52,55 @@ class Startable(Protocol):
     def __call__(self, *, task_status: StartSignal) -> Awaitable[None]: ...
 
 
-def build_host(seed: bytes, listen: Sequence[str]) -> BasicHost:
+def build_host(seed: bytes, listen: Sequence[str], guard: Guard | None = None) -> BasicHost:
     """Build a host for the ed25519 key with this 32-byte ``seed``; nothing runs or listens yet.
+
+    ``guard`` holds the limits on others, by default those of ``MeshSettings``.
 
     Raises ``UnsupportedLibp2p`` if another libp2p is installed than the hardening was written for.
     """
     hardening.apply()
+    guard = guard or Guard()
     key_pair = create_new_key_pair(seed)
+    # The library's defaults would also accept plaintext, which proves no key.
+    security = {NOISE: NoiseTransport(key_pair, noise_privkey=create_x25519_key_pair().private_key)}
+    muxers = {TProtocol(YAMUX): Yamux}
+    # Our own limits come first; the library's are a net under them.
+    most = guard.settings.max_connections + ABOVE_OUR_LIMITS
     host = new_host(
         key_pair=key_pair,
         listen_addrs=[Multiaddr(address) for address in listen],
-        # The library's defaults would also accept plaintext, which proves no key.
-        sec_opt={NOISE: NoiseTransport(key_pair, noise_privkey=create_x25519_key_pair().private_key)},
-        muxer_opt={TProtocol(YAMUX): Yamux},
-        # Refusing peers because a large model fills the memory would take the node off the network.
-        resource_manager=new_resource_manager(
-            enable_memory_limits=False, enable_circuit_breaker=False, enable_graceful_degradation=False
-        ),
+        sec_opt=security,
+        muxer_opt=muxers,
         disable_identify_address_discovery=True,  # peers' word on our address is not proof of it
         connection_config=ConnectionConfig(
-            max_connections=MAX_CONNECTIONS,
-            high_watermark=MAX_CONNECTIONS - 50,
+            max_connections=most,
+            high_watermark=most,  # nobody is thrown out for a newcomer
             low_watermark=0,  # no dialling behind our back: connections.py decides
             min_connections=0,
             dial_timeout=DIAL_DEADLINE_S,
-            inbound_upgrade_timeout=HANDSHAKE_DEADLINE_S,
-            outbound_upgrade_timeout=HANDSHAKE_DEADLINE_S,
+            outbound_upgrade_timeout=DIAL_DEADLINE_S,
             enable_health_monitoring=False,  # hardening.yamux_keepalive notices silent peers, sooner and cheaper
         ),
     )
     # One answer per dial: whoever waits has other addresses and peers to try. new_host() offers no way to say so.
-    host.get_network().retry_config = RetryConfig(max_retries=0)
+    swarm = host.get_network()
+    swarm.retry_config = RetryConfig(max_retries=0)
+    swarm.upgrader = GuardedUpgrader(security, muxers, guard)
+    # It would refuse peers because a large model fills the memory; ``guard`` counts connections and streams.
+    swarm.set_resource_manager(None)
     return host
 
 
 @asynccontextmanager
 async def listening(host: BasicHost, listen: Sequence[str]) -> AsyncIterator[None]:
-    """Run ``host`` on the ``listen`` addresses, and close its sockets for certain on the way out.
+    """Run ``host`` on the ``listen`` addresses, with its bans enforced; close its sockets for certain on the way out.
 
     Raises ``ListenFailed`` if no address could be bound.
     """
     addresses = [Multiaddr(address) for address in listen]
-    async with host.run(addresses):
+    async with host.run(addresses), trio.open_nursery() as nursery:
+        nursery.start_soon(guard_of(host.get_network()).enforce, host.get_network())
         try:
             if addresses and not host.get_transport_addrs():
                 raise ListenFailed(
@@ -105,6 +113,7 @@ async def listening(host: BasicHost, listen: Sequence[str]) -> AsyncIterator[Non
             # Before leaving run(): otherwise the sockets stay open, and peers keep talking to a dead stream.
             with trio.CancelScope(deadline=trio.current_time() + CLOSE_DEADLINE_S, shield=True):
                 await host.close()
+            nursery.cancel_scope.cancel()
 
 
 def sole_cause(error: Exception) -> Exception:

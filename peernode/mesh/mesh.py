@@ -28,6 +28,9 @@ from peernode.mesh.host import StartSignal, build_host, keep_running, listening,
 from peernode.mesh.known_peers import FILE_NAME as KNOWN_PEERS_FILE
 from peernode.mesh.known_peers import KnownPeers
 from peernode.mesh.leases import ChangeKind
+from peernode.mesh.limits.acquaintances import Acquaintances
+from peernode.mesh.limits.bans import Ban, BanTable
+from peernode.mesh.limits.guard import Guard
 from peernode.mesh.nat.status import OFF, NatStatus
 from peernode.mesh.nat.traversal import Traversal
 from peernode.mesh.ping import PROTOCOL as PING_PROTOCOL
@@ -93,6 +96,14 @@ class Mesh:
         for address in join:
             peer_id, transport = parse_join(address)
             self._join.setdefault(peer_id, []).append(transport)
+        acquaintances = Acquaintances(
+            named=self._join,
+            advertised=self._advertised,
+            listed=lambda peer_id: peer_id in self.directory.snapshot().adverts,
+            clock=trio.current_time,
+        )
+        self._guard = Guard(settings, acquaintances=acquaintances)
+        self._guard.check_named([*self._join])
         known_peers = None if state is None else state / KNOWN_PEERS_FILE
         self._known = KnownPeers(known_peers, network=network, clock_ms=clock_ms)
         self._rng = rng
@@ -127,6 +138,15 @@ class Mesh:
     def peers(self) -> list[PeerStatus]:
         """The connected peers."""
         return self._life.connections.watch.statuses() if self._life else []
+
+    def bans(self) -> list[Ban]:
+        """Who is banned or slowed down now, why, and until when on trio's clock."""
+        return self._guard.bans.bans()
+
+    @property
+    def misbehaviour(self) -> BanTable:
+        """Where to report what a peer did wrong on a stream."""
+        return self._guard.bans
 
     def handle(self, protocol: str, handler: Handler) -> None:
         """Let ``handler`` converse with whoever opens ``protocol``. To be called before ``run``.
@@ -173,7 +193,7 @@ class Mesh:
             raise sole_cause(group) from None
 
     async def _live(self, *, task_status: StartSignal = trio.TASK_STATUS_IGNORED) -> None:
-        host = build_host(self._identity.seed, self._listen)
+        host = build_host(self._identity.seed, self._listen, self._guard)
         connections = Connections(
             host,
             peer_id=self.peer_id,
@@ -212,6 +232,9 @@ class Mesh:
                 await trio.sleep_forever()
             finally:
                 self._life = None
+
+    def _advertised(self) -> dict[str, tuple[str, ...]]:
+        return {peer: signed.advert.addresses for peer, signed in self.directory.snapshot().adverts.items()}
 
     def _serving(
         self, protocol: str, handler: Handler, nursery: trio.Nursery

@@ -33,10 +33,12 @@ def start_host():
     from libp2p.custom_types import TProtocol
 
     from peernode.mesh.host import build_host, listening
+    from peernode.mesh.limits.guard import Guard
+    from peernode.mesh.settings import DEFAULTS
 
     @asynccontextmanager
-    async def start(handlers=None, listen=(LOOPBACK,)):
-        host = build_host(secrets.token_bytes(32), listen)
+    async def start(handlers=None, listen=(LOOPBACK,), *, settings=DEFAULTS, seed=None):
+        host = build_host(seed or secrets.token_bytes(32), listen, Guard(settings))
         for protocol, handler in {ECHO: _echo, **(handlers or {})}.items():
             host.set_stream_handler(TProtocol(protocol), handler)
         async with listening(host, listen):

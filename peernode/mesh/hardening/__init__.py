@@ -17,15 +17,18 @@ from peernode.mesh.hardening import (
     dial_delay,
     inbound_slots,
     lingering_handlers,
+    peer_gate,
     quiet_logs,
     remote_addresses,
     service_tasks,
     stream_handlers,
+    stream_limits,
     subscription_queue,
     yamux_buffers,
     yamux_credit,
     yamux_keepalive,
     yamux_opening,
+    yamux_pace,
     yamux_writes,
 )
 
@@ -37,7 +40,9 @@ MENDS: Final[dict[str, Callable[[], None]]] = {
     "lingering_handlers": lingering_handlers.mend,
     "stream_handlers": stream_handlers.mend,
     "service_tasks": service_tasks.mend,
+    "peer_gate": peer_gate.mend,
     "inbound_slots": inbound_slots.mend,
+    "stream_limits": stream_limits.mend,
     "connection_closing": connection_closing.mend,
     "dial_delay": dial_delay.mend,
     "remote_addresses": remote_addresses.mend,
@@ -46,6 +51,7 @@ MENDS: Final[dict[str, Callable[[], None]]] = {
     "yamux_opening": yamux_opening.mend,
     "yamux_credit": yamux_credit.mend,
     "yamux_buffers": yamux_buffers.mend,
+    "yamux_pace": yamux_pace.mend,
     "yamux_keepalive": yamux_keepalive.mend,
 }
 

@@ -1,40 +1,41 @@
-"""libp2p 0.8.1: every accepted connection holds one of ~250 inbound slots until shutdown; then the host is deaf.
+"""libp2p 0.8.1: an accepted connection holds one of ~250 inbound slots until shutdown; then the host is deaf.
 
-Mended by waiting for the end of the *connection* instead of the end of the swarm. A second gap is closed on the way:
-strangers who connect and stay silent could fill all slots until their handshake times out, so the number of
-unfinished handshakes per remote address is bounded.
+Strangers who connect and stay silent fill the same slots for 10 s each. Mended by accounts of our own (see
+``limits.admission``): a handshake has a short deadline and gives way to newcomers, a seat is taken only once the peer
+has proven its id, and is given back when its connection ends.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-
 import structlog
 import trio
-from libp2p.abc import IMuxedConn
+from libp2p.abc import IMuxedConn, IRawConnection
 from libp2p.io.abc import ReadWriteCloser
 from libp2p.network.connection.raw_connection import RawConnection
-from libp2p.network.swarm import Swarm, SwarmEvent
+from libp2p.network.exceptions import SwarmException
+from libp2p.network.swarm import Swarm
 from multiaddr import Multiaddr
+
+from peernode.mesh.hardening.peer_gate import guard_of
+from peernode.mesh.limits.admission import Seat, address_group
+from peernode.mesh.limits.guard import STAYED_S
 
 log = structlog.get_logger(__name__)
 
-HANDSHAKES_PER_ADDRESS = 64
+HANDSHAKE_DEADLINE_S = 4.0
 POLL_S = 1.0
 
 
-async def _close(closer: ReadWriteCloser) -> None:
+async def _close(closer: ReadWriteCloser | IRawConnection) -> None:
     try:
         await closer.close()
     except Exception as error:  # noqa: BLE001 - the socket is being given up; only the slot matters now
         log.debug("inbound_close_failed", error=repr(error))
 
 
-async def _upgrade(swarm: Swarm, closer: ReadWriteCloser, maddr: Multiaddr) -> IMuxedConn:
-    if isinstance(closer, IMuxedConn):
-        await swarm.add_conn(closer, direction="inbound")
-        return closer
-    return await swarm.upgrade_inbound_raw_conn(RawConnection(closer, False), maddr)
+def _source(connection: ReadWriteCloser | IRawConnection) -> str:
+    address = connection.get_remote_address()
+    return address_group(address[0]) if address else "unknown"
 
 
 async def _wait_until_gone(swarm: Swarm, muxed: IMuxedConn) -> None:
@@ -54,33 +55,64 @@ async def _wait_until_gone(swarm: Swarm, muxed: IMuxedConn) -> None:
         nursery.cancel_scope.cancel()
 
 
-def mend() -> None:
-    """Give the inbound slot back when the connection ends, and bound unfinished handshakes per address."""
+async def _upgrade_inbound(self: Swarm, raw: IRawConnection, maddr: Multiaddr) -> IMuxedConn:
+    """Secure, seat and mux an accepted connection; its seat comes back by itself when it ends."""
+    del maddr
+    guard = guard_of(self)
+    seat: Seat | None = None
+    try:
+        secured = await self.upgrader.upgrade_security(raw, False)
+        peer_id = secured.get_remote_peer()
+        verdict = guard.admission.take_seat(_source(raw), str(peer_id))
+        if isinstance(verdict, str):
+            guard.refused(verdict, peer_id=str(peer_id), address=_source(raw))
+            raise SwarmException(verdict)
+        seat = verdict
+        muxed = await self.upgrader.upgrade_connection(secured, peer_id)
+        await self.add_conn(muxed, direction="inbound")
+    except BaseException:
+        if seat is not None:
+            guard.admission.give_up(seat)
+        with trio.CancelScope(deadline=trio.current_time() + 1.0, shield=True):
+            await _close(raw)
+        raise
 
-    async def handle_inbound(self: Swarm, closer: ReadWriteCloser, maddr: Multiaddr, failure_event: SwarmEvent) -> None:
-        del failure_event  # feeds metrics that peernode does not enable
-        remote = self._build_remote_multiaddr(closer)
-        if remote is not None and not await self.connection_gate.is_allowed(remote):
-            await _close(closer)
-            return
-        address = closer.get_remote_address()
-        source = address[0] if address else "unknown"
-        handshakes: Counter[str] = self.__dict__.setdefault("_handshakes_by_address", Counter())
-        if handshakes[source] >= HANDSHAKES_PER_ADDRESS:
-            log.info("inbound_refused", reason="too many unfinished handshakes", source=source)
-            await _close(closer)
-            return
-        handshakes[source] += 1
+    async def give_up_seat() -> None:
         try:
-            muxed = await _upgrade(self, closer, maddr)
-        except Exception as error:  # noqa: BLE001 - anything a stranger sends may raise anything in the handshake
-            log.debug("inbound_handshake_failed", source=source, error=repr(error))
-            await _close(closer)
-            return
+            await _wait_until_gone(self, muxed)
         finally:
-            handshakes[source] -= 1
-            if not handshakes[source]:
-                del handshakes[source]
+            if guard.admission.give_up(seat) > STAYED_S:
+                guard.acquaintances.met(seat.peer_id, seat.address)
+
+    self.manager.run_task(give_up_seat)
+    return muxed
+
+
+async def _accept(self: Swarm, closer: ReadWriteCloser, maddr: Multiaddr) -> None:
+    guard, source = guard_of(self), _source(closer)
+    scope = trio.CancelScope()
+    handshake = guard.admission.knock(source, scope.cancel)
+    if isinstance(handshake, str):
+        guard.refused(handshake, address=source)
+        await _close(closer)
+        return
+    scope.deadline = trio.current_time() + HANDSHAKE_DEADLINE_S
+    muxed: IMuxedConn | None = None
+    try:
+        with scope:
+            muxed = await self.upgrade_inbound_raw_conn(RawConnection(closer, False), maddr)
+    except Exception as error:  # noqa: BLE001 - anything a stranger sends may raise anything in the handshake
+        log.debug("inbound_handshake_failed", source=source, error=repr(error))
+    finally:
+        guard.admission.leave(handshake)
+    if scope.cancelled_caught:
+        guard.refusals["handshake unfinished"] += 1
+    if muxed is not None:
+        # The library closes the socket when this returns.
         await _wait_until_gone(self, muxed)
 
-    Swarm._do_handle_inbound_connection = handle_inbound
+
+def mend() -> None:
+    """Let nobody hold up the handshakes, and give slots back when connections end."""
+    Swarm.upgrade_inbound_raw_conn = _upgrade_inbound
+    Swarm._handle_inbound_connection = _accept

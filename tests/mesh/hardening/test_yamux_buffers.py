@@ -7,6 +7,10 @@ import trio
 from libp2p.io.exceptions import ConnectionClosedError
 from libp2p.stream_muxer.yamux.yamux import FLAG_SYN, TYPE_DATA, TYPE_WINDOW_UPDATE
 
+from peernode.mesh.hardening import yamux_buffers
+from peernode.mesh.hardening.peer_gate import guard_of
+from peernode.mesh.settings import MeshSettings
+
 SLEEPY = "/peernode/test-sleepy/1"
 
 
@@ -48,7 +52,31 @@ async def test_a_peer_that_ignores_its_window_is_cut_off(start_host, dial, open_
 
 
 async def test_a_peer_that_opens_streams_without_end_is_cut_off(start_host, dial):
-    async with start_host() as server, start_host() as attacker:
+    async with start_host(settings=MeshSettings(max_streams_per_peer=10_000)) as server, start_host() as attacker:
         connection = await dial(attacker, server)
         frames = [struct.pack("!BBHII", 0, TYPE_WINDOW_UPDATE, FLAG_SYN, 10_001 + 2 * n, 0) for n in range(600)]
         await _push_until_closed(connection, frames)
+        assert guard_of(server.get_network()).refusals["streams"] == 1
+
+
+async def test_a_connection_that_holds_more_than_its_share_of_all_is_cut_off(
+    start_host, dial, open_stream, monkeypatch
+):
+    monkeypatch.setattr(yamux_buffers, "TOTAL_BYTES", 3 << 20)
+
+    async def sleepy(stream):
+        await trio.sleep_forever()
+
+    with trio.fail_after(30):
+        async with start_host({SLEEPY: sleepy}) as server, start_host() as greedy, start_host() as modest:
+            guard = guard_of(server.get_network())
+            little, much = await dial(modest, server), await dial(greedy, server)
+            kept = await open_stream(modest, server, SLEEPY)
+            await kept.write(bytes(200_000))
+            with contextlib.suppress(Exception):
+                for _ in range(20):
+                    stream = await open_stream(greedy, server, SLEEPY)
+                    await stream.write(bytes(250_000))
+            await much.event_closed.wait()
+            assert guard.refusals["total"] == 1
+            assert not little.is_closed
