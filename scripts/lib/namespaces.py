@@ -31,10 +31,13 @@ def _run(*command: str) -> None:
 
 @dataclass(frozen=True)
 class NetHost:
-    """A namespace with one address. ``router`` is the namespace of the NAT in front of it, or empty."""
+    """A namespace with one address. ``router`` is the namespace of the NAT in front of it, or empty; ``outside`` is the
+    address under which others see it.
+    """
 
     name: str
     address: str
+    outside: str
     router: str = ""
 
     def command(self, *command: str) -> list[str]:
@@ -79,7 +82,7 @@ class Internet:
         """A host on the open segment, 198.51.100.``last``."""
         space = self._space(name)
         self._plug(space, last)
-        return NetHost(space, f"198.51.100.{last}")
+        return NetHost(space, f"198.51.100.{last}", f"198.51.100.{last}")
 
     def firewalled(self, name: str, last: int) -> NetHost:
         """A host on the open segment that lets nobody in who was not called."""
@@ -99,7 +102,7 @@ class Internet:
         self._in(router, "iptables", "-t", "nat", "-A", "POSTROUTING", "-o", "eth0", "-j", "MASQUERADE")
         self._guard(router, "INPUT", "eth0")
         self._guard(router, "FORWARD", "eth0")
-        return NetHost(space, f"192.168.{last}.2", router)
+        return NetHost(space, f"192.168.{last}.2", f"198.51.100.{last}", router)
 
     def forward(self, host: NetHost, port: int) -> None:
         """Open ``port`` in the router in front of ``host``, as its owner would by hand."""
@@ -107,6 +110,16 @@ class Internet:
         to = ["-j", "DNAT", "--to-destination", f"{host.address}:{port}"]
         self._in(host.router, "iptables", "-t", "nat", "-A", "PREROUTING", *rule, *to)
         self._in(host.router, "iptables", "-I", "FORWARD", *rule, "-j", "ACCEPT")
+
+    def separate(self, host: NetHost, other: NetHost) -> None:
+        """Let nothing through between a host behind a NAT and another; both still reach everybody else."""
+        for side in ("-s", "-d"):
+            self._in(host.router, "iptables", "-I", "FORWARD", side, other.outside, "-j", "DROP")
+
+    def join(self, host: NetHost, other: NetHost) -> None:
+        """Undo ``separate``."""
+        for side in ("-s", "-d"):
+            self._in(host.router, "iptables", "-D", "FORWARD", side, other.outside, "-j", "DROP")
 
     def cut(self, host: NetHost) -> None:
         """Drop everything that goes to or comes from a host on the open segment, silently."""

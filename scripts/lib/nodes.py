@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,17 @@ class NodeFailed(Exception):
 
 
 class NodeProcess:
-    """One ``peernode serve``. ``args`` are further command-line arguments."""
+    """One ``peernode serve``. ``args`` are further command-line arguments; ``inside`` is a command that runs it."""
 
-    def __init__(self, home: Path, *args: str, name: str = "node", listen: str = "/ip4/127.0.0.1/tcp/0") -> None:
+    def __init__(
+        self,
+        home: Path,
+        *args: str,
+        name: str = "node",
+        listen: str = "/ip4/127.0.0.1/tcp/0",
+        inside: Sequence[str] = (),
+    ) -> None:
+        self.inside = [*inside]
         self.home = home
         self.name = name
         self.args = [*args]
@@ -46,7 +54,17 @@ class NodeProcess:
         return self
 
     def spawn(self) -> None:
-        command = [sys.executable, "-m", "peernode", "serve", "--home", str(self.home), "--log-format", "json"]
+        command = [
+            *self.inside,
+            sys.executable,
+            "-m",
+            "peernode",
+            "serve",
+            "--home",
+            str(self.home),
+            "--log-format",
+            "json",
+        ]
         command += ["--listen", self.listen]
         if "--no-http" not in self.args and "--http" not in self.args:
             command += ["--http", "127.0.0.1:0"]

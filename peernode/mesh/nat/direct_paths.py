@@ -23,7 +23,7 @@ from peernode.mesh.nat.hole_punch import HolePuncher
 log = structlog.get_logger(__name__)
 
 # After these pauses; then not again until the peer connects anew.
-PAUSES_S = (0.3, 5.0, 30.0, 120.0)
+PAUSES_S = (0.3, 2.0, 5.0, 20.0, 60.0)
 # Streams that are opened again by themselves on another connection.
 _HOUSEKEEPING = ("/peernode/sync/", "/peernode/ping/", "/peernode/reach/", "/meshsub/", "/ipfs/", DCUTR)
 DRAIN_S = 600.0

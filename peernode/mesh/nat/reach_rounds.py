@@ -52,6 +52,7 @@ class ReachRounds:
         self._state = Reachability()
         self._port = 0
         self._answers = 0
+        self._asking = False
         self._wake = trio.Event()
 
     @property
@@ -60,8 +61,8 @@ class ReachRounds:
         return self._state.verdict
 
     def look(self) -> None:
-        """A peer came: ask at once, if nobody was there to ask before."""
-        if self._state.verdict.reach is Reach.UNKNOWN:
+        """A peer came: ask at once, if nobody was there to ask before. (A helper's own connection is not news.)"""
+        if self._state.verdict.reach is Reach.UNKNOWN and not self._asking:
             self._wake.set()
 
     def ask_at(self, port: int) -> None:
@@ -74,8 +75,10 @@ class ReachRounds:
         while True:
             self._wake = trio.Event()
             if self._helpers():
+                self._asking = True
                 await trio.sleep(GATHER_S)
                 await self._round()
+                self._asking = False
             await self._wait()
 
     async def _round(self) -> None:

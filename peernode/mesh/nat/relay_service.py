@@ -6,6 +6,7 @@ that the handshake proved, and keeps one circuit per peer; hence this one. Leave
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import structlog
@@ -13,6 +14,7 @@ import trio
 from libp2p.abc import INetStream
 from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
+from libp2p.network.stream.exceptions import StreamError
 from libp2p.peer.id import ID
 from libp2p.relay.circuit_v2.pb.circuit_pb2 import HopMessage, Limit, PeerId, Reservation, StopMessage
 
@@ -82,7 +84,7 @@ class RelayService:
                 return
             else:
                 await write_message(stream, hop_status(MALFORMED))
-            with trio.move_on_after(CLOSE_DEADLINE_S):
+            with trio.move_on_after(CLOSE_DEADLINE_S), contextlib.suppress(StreamError):
                 await stream.close_write()
                 await stream.read(1)  # the other side ends it when it has the answer
         except RelayRefused as error:
