@@ -1,6 +1,7 @@
 // A job as its coordinator: docs/protocol.md, sections 9 to 12.
 
 import { receiptChecks } from './billing.mjs'
+import { ProtocolError } from './errors.mjs'
 import { Frames } from './frames.mjs'
 import { Conversation, JOB_PROTOCOL, decodeFrame, encodeFrame } from './job_frames.mjs'
 import { open, seal } from './signed.mjs'
@@ -61,17 +62,26 @@ async function converse (talk, identity, accounts, offer, card, cancelAfter) {
   if (got.error) return { outcome: 'error', answer: got.error }
   const frame = await talk.next(SECONDS.receipt)
   if (frame.name !== 'receipt') return { outcome: frame.name, answer: frame }
-  const receipt = open('receipt', frame.envelope, offer.network)
+  let receipt
+  try {
+    receipt = open('receipt', frame.envelope, offer.network)
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error
+    return await refuse(talk, [error.code])
+  }
   const checks = receiptChecks(receipt.fields, offer, card, got)
   const failed = Object.keys(checks).filter((name) => !checks[name])
-  if (failed.length > 0) {
-    await talk.send('error', 'receipt_refused', `These do not match the job: ${failed.join(', ')}.`, '', '')
-    return { outcome: 'receipt_refused', failed }
-  }
+  if (failed.length > 0) return await refuse(talk, failed)
   const countersignature = accounts.countersign(receipt)
   await talk.send('countersign', countersignature.envelope)
-  const end = await talk.next(SECONDS.end)
+  // Both signatures are here whether or not the provider confirms.
+  const end = await talk.next(SECONDS.end).catch(() => ({ name: 'unconfirmed' }))
   return { outcome: end.name, markup: answer.markup, got, receipt, checks, countersignature }
+}
+
+async function refuse (talk, reasons) {
+  await talk.send('error', 'receipt_refused', `The receipt does not match the job: ${reasons.join(', ')}.`, '', '')
+  return { outcome: 'receipt_refused', reasons }
 }
 
 async function collect (talk, cancelAfter) {

@@ -1,5 +1,6 @@
 // The test's program: joins, advertises, runs jobs on the first provider it learns of, tells as JSON lines what it saw.
-// Takes its settings as one JSON argument: network, join, listen, seed (hex), model, others (peer ids to wait for).
+// Takes its settings as one JSON argument: network, join, listen, seed (hex), model, others (peer ids to wait for), and
+// either a prompt for its own round of jobs, or a request (its canonical list) to order so many times.
 
 import { randomBytes } from 'node:crypto'
 import { createInterface } from 'node:readline'
@@ -75,10 +76,11 @@ function offerTo (provider, card, coordinator, request) {
 }
 
 function summary (job, offer) {
-  const { outcome, answer, got, receipt, checks, countersignature } = job
+  const { outcome, answer, reasons, got, receipt, checks, countersignature } = job
   return {
     outcome,
     answer,
+    reasons,
     request_id: offer.request_id,
     text: got?.text,
     tokens: got?.ids.length,
@@ -103,7 +105,7 @@ async function main () {
       tell(`peer_${kind}`, { peer: advert.peer, models: advert.models.map((model) => model.id) })
       watch.changed()
     },
-    refused: (originator, error) => tell('advert_refused', { originator, code: error.code })
+    refused: (by, error) => tell('advert_refused', { by, code: error.code })
   })
   tell('listening', { peer_id: peer.peerId, addresses: peer.node.getMultiaddrs().map(String) })
   await peer.join(settings.join)
@@ -120,13 +122,18 @@ async function main () {
     const job = await runJob(peer.node, peerIdFromString(provider.peer), peer.identity, accounts, offer, card, cancelAfter)
     tell(event, summary(job, offer))
   }
-  const offer = (prompt, most) => offerTo(provider.peer, card, peer.peerId, chat(prompt, most))
+  const offer = (request) => offerTo(provider.peer, card, peer.peerId, request)
 
-  await run('job', offer(settings.prompt, 24))
-  await run('cancelled', offer('Write a very long story about a river.', 1500), 4)
-  await run('dear', { ...offer(settings.prompt, 24), prices: { prompt: 1n << 40n, cached: 0, completion: 0 } })
-  await run('elsewhere', { ...offer(settings.prompt, 24), network: 'another' })
-  await run('nonsense', { ...offer(settings.prompt, 24), request: ['nonsense'] })
+  if (settings.request) {
+    for (let count = 0; count < settings.times; count++) await run('job', offer(settings.request))
+  } else {
+    const request = chat(settings.prompt, 24)
+    await run('job', offer(request))
+    await run('cancelled', offer(chat('Write a very long story about a river.', 1500)), 4)
+    await run('dear', { ...offer(request), prices: { prompt: 1n << 40n, cached: 0, completion: 0 } })
+    await run('elsewhere', { ...offer(request), network: 'another' })
+    await run('nonsense', offer(['nonsense']))
+  }
   tell('waiting')
   for await (const line of createInterface({ input: process.stdin })) {
     if (line === 'depart') await peer.depart()

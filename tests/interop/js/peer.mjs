@@ -35,7 +35,7 @@ export class Peer {
     })
     peer.pubsub = peer.node.services.pubsub
     peer.pubsub.topicValidators.set(peer.topic, (_, message) => peer.judge(message))
-    peer.sync = new Sync(peer.node, peer.table, peer.identity.peerId)
+    peer.sync = new Sync(peer.node, peer.table, peer.identity.peerId, refused)
     await peer.sync.start()
     peer.pubsub.subscribe(peer.topic)
     return peer

@@ -21,9 +21,11 @@ const READERS = {
 }
 
 export class Sync {
-  constructor (node, table, ownPeerId) {
+  // `refused(neighbour, error)` is called for each record that is not genuine.
+  constructor (node, table, ownPeerId, refused) {
     this.node = node
     this.table = table
+    this.refused = refused
     this.ownPeerId = ownPeerId
     this.sessions = new Map()
   }
@@ -54,7 +56,7 @@ export class Sync {
       stream.abort(new Error('there is a session with this peer'))
       return
     }
-    const session = new Session(new Frames(stream), this.table, this.ownPeerId, peer)
+    const session = new Session(new Frames(stream), this.table, peer, (error) => this.refused(peer, error))
     this.sessions.set(peer, session)
     try {
       await session.run()
@@ -68,11 +70,11 @@ export class Sync {
 }
 
 class Session {
-  constructor (frames, table, ownPeerId, peer) {
+  constructor (frames, table, peer, refused) {
     this.frames = frames
     this.table = table
-    this.ownPeerId = ownPeerId
     this.peer = peer
+    this.refused = refused
     this.theirs = new Map()
     this.wanted = new Set()
     this.enough = new Set()
@@ -139,7 +141,9 @@ class Session {
       }
       for (const raw of [advert, renewal]) if (raw.length > 0) this.know(nameIn(raw), numberIn(raw))
     } catch (error) {
-      if (!(error instanceof ProtocolError) || ++this.bad > MAX_BAD) throw error
+      if (!(error instanceof ProtocolError)) throw error
+      this.refused(error)
+      if (++this.bad > MAX_BAD) throw error
     }
   }
 }
