@@ -21,6 +21,7 @@ from libp2p.peer.id import ID
 from peernode.mesh.addresses import advertised, parse_join
 from peernode.mesh.connections import Connections, PeerStatus
 from peernode.mesh.directory import Directory
+from peernode.mesh.discovery.running import Discovery
 from peernode.mesh.errors import DialFailed, MeshError
 from peernode.mesh.frames import FrameStream
 from peernode.mesh.gossip import Gossip
@@ -226,6 +227,15 @@ class Mesh:
                 connections.call_circuits_with(traversal.call)
                 nursery.start_soon(traversal.run)
                 nursery.start_soon(connections.run)
+                discovery = Discovery(
+                    self._settings,
+                    host=host,
+                    connections=connections,
+                    network=self._network,
+                    own_addresses=self._direct_addresses,
+                    rng=self._rng,
+                )
+                nursery.start_soon(discovery.run)
                 nursery.start_soon(self._sync.keep_with, connections.watch, self._open_for_sync)
                 log.info("mesh_listening", peer_id=self.peer_id, addresses=self.addresses())
                 task_status.started()
