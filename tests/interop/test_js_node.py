@@ -102,6 +102,11 @@ def test_others_take_in_its_advert(meeting: Meeting) -> None:
         node.wait_for("peer_joined", where=lambda line: line["peer"] == meeting.peer_id)
 
 
+def test_it_answers_pings(meeting: Meeting) -> None:
+    done = _peernode("ping", meeting.peer_id, "--home", str(meeting.other.home), "--count", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_it_runs_a_job_and_verifies_the_receipt(meeting: Meeting) -> None:
     job = meeting.js.wait_for("job")
     assert job["outcome"] == "end"

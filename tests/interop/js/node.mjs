@@ -132,7 +132,7 @@ async function main () {
     await run('cancelled', offer(chat('Write a very long story about a river.', 1500)), 4)
     await run('dear', { ...offer(request), prices: { prompt: 1n << 40n, cached: 0, completion: 0 } })
     await run('elsewhere', { ...offer(request), network: 'another' })
-    await run('nonsense', offer(['nonsense']))
+    await run('nonsense', { ...offer(request), request: ['nonsense'] })
   }
   tell('waiting')
   for await (const line of createInterface({ input: process.stdin })) {

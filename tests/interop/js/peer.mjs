@@ -8,11 +8,13 @@ import { identify } from '@libp2p/identify'
 import { tcp } from '@libp2p/tcp'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
+import { Frames } from './frames.mjs'
 import { Identity } from './identity.mjs'
 import { seal } from './signed.mjs'
 import { Sync } from './sync.mjs'
 import { Table } from './table.mjs'
 
+const PING_PROTOCOL = '/peernode/ping/1'
 const LEASE_MS = 15_000
 const RENEW_MS = 5000
 
@@ -37,6 +39,7 @@ export class Peer {
     peer.pubsub.topicValidators.set(peer.topic, (_, message) => peer.judge(message))
     peer.sync = new Sync(peer.node, peer.table, peer.identity.peerId, refused)
     await peer.sync.start()
+    await peer.node.handle(PING_PROTOCOL, (stream) => echo(new Frames(stream)))
     peer.pubsub.subscribe(peer.topic)
     return peer
   }
@@ -98,5 +101,14 @@ export class Peer {
     }
     const newest = this.table.entries.get(originator)?.advert.envelope
     return newest !== undefined && Buffer.compare(newest, message.data) === 0 ? 'accept' : 'ignore'
+  }
+}
+
+// Until the other side ends the stream.
+async function echo (frames) {
+  try {
+    for (;;) await frames.send(await frames.next(30))
+  } catch {
+    await frames.close()
   }
 }
