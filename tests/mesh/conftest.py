@@ -162,13 +162,14 @@ def start_node():
     import trio
 
     from peernode.mesh import Mesh
+    from peernode.mesh.settings import DEFAULTS
     from peernode.wire.identity import Identity
 
     def clock_ms():
         return time.time_ns() // 1_000_000
 
     @asynccontextmanager
-    async def start(*, join=(), handlers=None, seed=None, listen=(LOOPBACK,)):
+    async def start(*, join=(), handlers=None, seed=None, listen=(LOOPBACK,), settings=DEFAULTS):
         identity = Identity.from_seed(seed or secrets.token_bytes(32))
         mesh = Mesh(
             identity=identity,
@@ -177,6 +178,7 @@ def start_node():
             join=join,
             clock_ms=clock_ms,
             rng=random.Random(secrets.randbits(64)),
+            settings=settings,
         )
         for protocol, handler in (handlers or {}).items():
             mesh.handle(protocol, handler)

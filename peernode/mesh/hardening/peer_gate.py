@@ -6,8 +6,12 @@ Noise handshake. A peer that this node will not talk to is not dialled at all.
 
 from __future__ import annotations
 
+from typing import cast
+
 from libp2p.abc import IRawConnection, ISecureConn
 from libp2p.custom_types import TMuxerOptions, TSecurityOptions
+from libp2p.io.exceptions import IOException
+from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.network.exceptions import SwarmException
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
@@ -15,6 +19,7 @@ from libp2p.transport.exceptions import SecurityUpgradeFailure
 from libp2p.transport.upgrader import TransportUpgrader
 from multiaddr import Multiaddr
 
+from peernode.mesh.hardening.private_network import protected
 from peernode.mesh.limits.admission import address_group
 from peernode.mesh.limits.guard import Guard
 
@@ -29,8 +34,14 @@ class GuardedUpgrader(TransportUpgrader):
     async def upgrade_security(
         self, raw_conn: IRawConnection, is_initiator: bool, peer_id: ID | None = None
     ) -> ISecureConn:
-        """Raises ``SecurityUpgradeFailure`` also for a peer that proved its id and is not welcome."""
-        secured = await super().upgrade_security(raw_conn, is_initiator, peer_id)
+        """Raises ``SecurityUpgradeFailure`` for a peer without the network's key, or one that is not welcome."""
+        key = self.guard.settings.shared_key
+        try:
+            # The library passes its one class of raw connections.
+            conn = raw_conn if key is None else protected(cast(RawConnection, raw_conn), key)
+            secured = await super().upgrade_security(conn, is_initiator, peer_id)
+        except (IOException, UnicodeDecodeError) as error:
+            raise SecurityUpgradeFailure(f"the handshake broke off: {error!r}") from error
         remote = str(secured.get_remote_peer())
         refusal = self.guard.refusal(remote)
         if refusal is not None:
