@@ -18,7 +18,9 @@ from peernode.mesh.hardening import (
     inbound_slots,
     lingering_handlers,
     peer_gate,
+    quick_locks,
     quiet_logs,
+    read_ahead,
     remote_addresses,
     service_tasks,
     stream_handlers,
@@ -53,6 +55,8 @@ MENDS: Final[dict[str, Callable[[], None]]] = {
     "yamux_buffers": yamux_buffers.mend,
     "yamux_pace": yamux_pace.mend,
     "yamux_keepalive": yamux_keepalive.mend,
+    "quick_locks": quick_locks.mend,
+    "read_ahead": read_ahead.mend,
 }
 
 _applied: set[str] = set()

@@ -42,6 +42,7 @@ async def _open_stream(self: yamux.Yamux) -> yamux.YamuxStream:
 async def _new_stream(self: SwarmConn) -> NetStream:
     muxed = await self.muxed_conn.open_stream()
     try:
+        await trio.lowlevel.checkpoint_if_cancelled()
         return await self._add_stream(muxed)
     except BaseException:
         with trio.CancelScope(deadline=trio.current_time() + RESET_DEADLINE_S, shield=True):
