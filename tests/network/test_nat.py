@@ -9,7 +9,9 @@ import json
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
+import namespaces
 import pytest
 from namespaces import Internet, NoNamespaces
 from nodes import NodeProcess
@@ -167,3 +169,32 @@ def test_every_node_knows_how_it_can_be_reached_and_what_to_do(internet, launch_
     status = peernode(helpful, forwarded, "status")
     assert status["reachability"]["reach"] == "public"
     assert f"/ip4/198.51.100.30/tcp/4701/p2p/{forwarded.peer_id}" in status["addresses"]
+
+
+@contextmanager
+def internet_gateway(host):
+    """The router in front of ``host`` opens ports for whoever asks by UPnP; gives its output, line by line."""
+    script = Path(namespaces.__file__).with_name("internet_gateway.py")
+    inner = host.address.rpartition(".")[0] + ".1"
+    command = ["ip", "netns", "exec", host.router, sys.executable, str(script), inner, host.outside]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline() == "up\n"
+            yield process.stdout
+        finally:
+            process.kill()
+
+
+def test_a_router_that_opens_ports_makes_a_node_public_and_gets_its_port_back(internet, launch_in):
+    middle, home = internet.public("middle", 10), internet.behind_nat("home", 20)
+    relay = launch_in(middle, "--no-http")
+    with internet_gateway(home) as said:
+        node = launch_in(home, "--no-http", joins=(relay,))
+        settled(node, "private")
+        assert said.readline() == "opened 4701 3600\n"
+        settled(node, "public")
+        status = peernode(home, node, "status")
+        assert status["reachability"]["router"] == "opened TCP port 4701 of 198.51.100.20"
+        assert f"/ip4/198.51.100.20/tcp/4701/p2p/{node.peer_id}" in status["addresses"]
+        assert node.stop() == 0
+        assert said.readline() == "closed 4701\n"

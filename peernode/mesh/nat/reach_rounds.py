@@ -60,6 +60,11 @@ class ReachRounds:
         """What is known now."""
         return self._state.verdict
 
+    @property
+    def port(self) -> int:
+        """The TCP port that this node listens on for others; 0 when there is none."""
+        return _listening_port(self._direct())
+
     def look(self) -> None:
         """A peer came: ask at once, if nobody was there to ask before. (A helper's own connection is not news.)"""
         if self._state.verdict.reach is Reach.UNKNOWN and not self._asking:
@@ -82,7 +87,7 @@ class ReachRounds:
             await self._wait()
 
     async def _round(self) -> None:
-        port = self._port or _listening_port(self._direct())
+        port = self._port or self.port
         helpers = list(self._helpers())
         self._rng.shuffle(helpers)
         answers: list[Answer] = []

@@ -10,7 +10,7 @@ class NatStatus:
     """``reach``: "off", "unknown", "public" or "private"; ``reason``: "nat" or "firewall" of a private one.
 
     ``address`` is how peers see this node; ``relays`` are the peers through which it can be called; ``circuits`` is how
-    many it carries for others, if ``relaying``; ``port`` says what came of asking the router (UPnP).
+    many it carries for others, if ``relaying``; ``router`` says what came of asking the router (UPnP).
     """
 
     reach: str = "off"

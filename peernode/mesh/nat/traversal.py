@@ -24,6 +24,7 @@ from peernode.mesh.nat.circuit_stream import is_relayed
 from peernode.mesh.nat.connection_news import ConnectionNews
 from peernode.mesh.nat.direct_paths import DirectPaths
 from peernode.mesh.nat.hole_punch import HolePuncher
+from peernode.mesh.nat.port_mapping import PortMapping, Router
 from peernode.mesh.nat.reach import ReachProtocol
 from peernode.mesh.nat.reach_rounds import ReachRounds
 from peernode.mesh.nat.reachability import Reach, Verdict, remedy
@@ -32,6 +33,7 @@ from peernode.mesh.nat.relay_limits import RelayLimits
 from peernode.mesh.nat.relay_service import RelayService
 from peernode.mesh.nat.reservations import RelayPath, Reservations
 from peernode.mesh.nat.status import OFF, NatStatus
+from peernode.mesh.nat.upnp import UpnpRouter
 from peernode.mesh.settings import MeshSettings
 
 log = structlog.get_logger(__name__)
@@ -81,6 +83,8 @@ class Traversal:
             decided=self._decided,
             rng=rng,
         )
+        self._mapping: PortMapping | None = None
+        self._router: Router = UpnpRouter(rng)
         puncher = HolePuncher(host, outside=self._outside, dialable=self._safe)
         self._paths = DirectPaths(host, puncher, dial_known=self._dial_known)
 
@@ -122,6 +126,7 @@ class Traversal:
             relays=tuple(self._reservations.relays),
             relaying=self._relay.on,
             circuits=self._relay.book.circuits,
+            router=self._mapping.said if self._mapping is not None else "",
         )
 
     def _decided(self, verdict: Verdict) -> None:
@@ -129,6 +134,9 @@ class Traversal:
         self._reservations.want(private)
         if self._settings.relay == "auto":
             self._relay.switch(verdict.reach is Reach.PUBLIC)
+        if self._settings.upnp and private and verdict.nat and self._mapping is None:
+            self._mapping = PortMapping(self._router, opened=self._rounds.ask_at)
+            self._nursery.start_soon(self._mapping.keep, self._rounds.port)
         self._tell()
 
     def _addresses_changed(self) -> None:
