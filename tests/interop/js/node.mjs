@@ -1,6 +1,7 @@
 // The test's program: joins, advertises, runs jobs on the first provider it learns of, tells as JSON lines what it saw.
-// Takes its settings as one JSON argument: network, join, listen, seed (hex), model, others (peer ids to wait for), and
-// either a prompt for its own round of jobs, or a request (its canonical list) to order so many times.
+// Takes its settings as one JSON argument: network, join, listen, seed (hex), model, others (peer ids to wait for),
+// shared_key (hex, for a private network), and either a prompt for its own round of jobs, or a request (its canonical
+// list) to order so many times.
 
 import { randomBytes } from 'node:crypto'
 import { createInterface } from 'node:readline'
@@ -101,6 +102,7 @@ async function main () {
     seed: Buffer.from(settings.seed, 'hex'),
     network: settings.network,
     listen: settings.listen,
+    sharedKey: settings.shared_key,
     changed: (kind, advert) => {
       tell(`peer_${kind}`, { peer: advert.peer, models: advert.models.map((model) => model.id) })
       watch.changed()

@@ -5,6 +5,7 @@ import { yamux } from '@chainsafe/libp2p-yamux'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { gossipsub } from '@libp2p/gossipsub'
 import { identify } from '@libp2p/identify'
+import { preSharedKey } from '@libp2p/pnet'
 import { tcp } from '@libp2p/tcp'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
@@ -19,7 +20,7 @@ const LEASE_MS = 15_000
 const RENEW_MS = 5000
 
 export class Peer {
-  static async start ({ seed, network, listen, changed, refused }) {
+  static async start ({ seed, network, listen, sharedKey, changed, refused }) {
     const peer = new Peer()
     peer.identity = new Identity(seed)
     peer.network = network
@@ -31,6 +32,7 @@ export class Peer {
       privateKey: await generateKeyPairFromSeed('Ed25519', seed),
       addresses: { listen: [listen] },
       transports: [tcp()],
+      ...(sharedKey ? { connectionProtector: preSharedKey({ psk: keyFile(sharedKey) }) } : {}),
       connectionEncrypters: [noise()],
       streamMuxers: [yamux()],
       services: { identify: identify(), pubsub: gossipsub({ allowedTopics: [peer.topic] }) }
@@ -102,6 +104,11 @@ export class Peer {
     const newest = this.table.entries.get(originator)?.advert.envelope
     return newest !== undefined && Buffer.compare(newest, message.data) === 0 ? 'accept' : 'ignore'
   }
+}
+
+// A key as js-libp2p wants it: 64 hexadecimal digits, in the form of other programs' key files.
+function keyFile (digits) {
+  return new TextEncoder().encode(`/key/swarm/psk/1.0.0/\n/base16/\n${digits}`)
 }
 
 // Until the other side ends the stream.

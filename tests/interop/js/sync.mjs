@@ -116,7 +116,11 @@ class Session {
   }
 
   take ([kind, entries]) {
-    if (kind === HAVE) for (const { peer, seq } of entries) this.know(peer, seq)
+    if (kind === HAVE) {
+      const lacking = entries.filter(({ peer, seq }) => seq > this.table.latest(peer)).map(({ peer }) => peer)
+      for (const { peer, seq } of entries) this.know(peer, seq)
+      if (lacking.length > 0) this.send([WANT, lacking])
+    }
     if (kind === RECORDS) for (const entry of entries) this.takeRecord(entry)
     if (kind === ENOUGH) for (const peer of entries) this.enough.add(peer)
     if (kind === WANT) {
@@ -135,10 +139,8 @@ class Session {
 
   takeRecord ({ age_ms: age, advert, renewal }) {
     try {
-      if (advert.length > 0) this.table.takeAdvert(advert, age)
-      if (renewal.length > 0 && this.table.takeRenewal(renewal, age) === 'unknown advert') {
-        this.send([WANT, [nameIn(renewal)]])
-      }
+      if (renewal.length === 0) this.table.takeAdvert(advert, age)
+      else if (this.table.takeRenewal(renewal, age, advert) === 'unknown advert') this.send([WANT, [nameIn(renewal)]])
       for (const raw of [advert, renewal]) if (raw.length > 0) this.know(nameIn(raw), numberIn(raw))
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error

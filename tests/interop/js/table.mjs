@@ -52,17 +52,25 @@ export class Table {
     return true
   }
 
-  // Gives 'unknown advert' when the advert that is renewed is not held here.
-  takeRenewal (raw, ageMs = 0) {
+  // `advertRaw` is the advert that came with it, if one did: its own lease may be long over, the renewal decides.
+  // Gives 'unknown advert' when the advert that is renewed neither came along nor is held here.
+  takeRenewal (raw, ageMs = 0, advertRaw = NOTHING) {
     const renewal = open('renewal', raw, this.network)
     const { peer, seq, lease_ms: lease } = renewal.fields
     if (seq <= this.latest(peer) || !inItsTime(renewal.fields) || ageMs >= lease) return false
     const entry = this.entries.get(peer)
-    const named = entry !== undefined && !entry.over && equal(entry.advert.digest.subarray(0, 16), renewal.fields.advert)
-    if (!named) return 'unknown advert'
-    this.entries.set(peer, entryOf(entry.advert, renewal, renewal.fields, ageMs))
+    const known = this.live().has(peer)
+    const advert = advertRaw.length > 0 ? open('advert', advertRaw, this.network) : entry?.over ? undefined : entry?.advert
+    if (advert === undefined || !renews(renewal.fields, advert)) return 'unknown advert'
+    this.entries.set(peer, entryOf(advert, renewal, renewal.fields, ageMs))
+    if (!known || advert.envelope !== entry.advert.envelope) this.changed(known ? 'changed' : 'joined', advert.fields)
     return true
   }
+}
+
+function renews (renewal, { fields, digest }) {
+  return fields.peer === renewal.peer && fields.lease_ms > 0 && fields.seq < renewal.seq &&
+    equal(digest.subarray(0, 16), renewal.advert)
 }
 
 function entryOf (advert, renewal, newest, ageMs) {
