@@ -1,4 +1,4 @@
-"""This node's own adverts: a lease renewed every few seconds, at once on news, and ended when the node leaves."""
+"""This node's own word: an advert at once when its offer changes, renewals in between, and a departure at the end."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ import trio
 from peernode import __version__
 from peernode.market.models import OwnModels
 from peernode.mesh import Mesh
-from peernode.wire.advert import MAX_ADDRESSES, Advert, sign_advert
+from peernode.mesh.leases import same_news
+from peernode.mesh.pace import RENEW_S, lease_ms, load_pause_s, renew_every_s
+from peernode.wire.advert import MAX_ADDRESSES, Advert, ModelCard, SignedAdvert, sign_advert
 from peernode.wire.identity import Identity
+from peernode.wire.renewal import Renewal, sign_renewal
 
 log = structlog.get_logger(__name__)
 
-LEASE_MS = 15_000
-RENEW_S = 5.0
-# Load changes with every job; telling it at most this often keeps gossip cheap.
+LEASE_MS = lease_ms(1)
 NEWS_PAUSE_S = 0.25
+# Measured rates only seed what others measure themselves: a new advert for them is rare, and only if they moved much.
+RATES_PAUSE_RENEWALS = 12
+RATES_FACTOR = 1.5
 
 
 class Advertiser:
@@ -42,36 +46,94 @@ class Advertiser:
         self._clock_ms = clock_ms
         self._seq = 0
         self._left = False
+        self._stated: SignedAdvert | None = None
+        self._stated_s = float("-inf")
+        self._load = (0, 0)
 
     async def run(self) -> None:
         """Advertise until cancelled or until ``leave``."""
         while not self._left:
-            await self._publish(LEASE_MS)
+            await self._say()
+            said_s, live = trio.current_time(), self._live()
             await trio.sleep(NEWS_PAUSE_S)
-            with trio.move_on_after(RENEW_S - NEWS_PAUSE_S):
-                await self._changed()
+            with trio.CancelScope(deadline=said_s + renew_every_s(live)):
+                await self._until_worth_saying(said_s + load_pause_s(live))
 
     async def leave(self) -> None:
         """End this node's lease everywhere, now."""
         self._left = True
-        await self._publish(0)
+        await self._mesh.publish(sign_advert(self._advert(0), self._identity))
 
-    async def _publish(self, lease_ms: int) -> None:
-        # Sequence numbers grow over restarts because they are never behind the clock.
-        now_ms = self._clock_ms()
-        self._seq = max(self._seq + 1, now_ms)
+    def _live(self) -> int:
+        return len(self._mesh.directory.snapshot().adverts)
+
+    async def _until_worth_saying(self, load_due_s: float) -> None:
+        """Until the offer has changed, or the load has and it is time to tell."""
+        while not self._is_news(self._advert(LEASE_MS)):
+            busier = self._present_load() != self._load
+            if busier and trio.current_time() >= load_due_s:
+                return
+            look_again_s = trio.current_time() + RENEW_S  # addresses change without telling
+            with trio.CancelScope(deadline=min(load_due_s, look_again_s) if busier else look_again_s):
+                await self._changed()
+
+    async def _say(self) -> None:
+        term_ms = lease_ms(self._live())
+        advert = self._advert(term_ms)
+        self._load = (advert.free_slots, advert.queued)
+        stated = self._stated
+        if stated is None or self._is_news(advert) or self._rates_moved(advert):
+            self._stated = sign_advert(advert, self._identity)
+            self._stated_s = trio.current_time()
+            await self._mesh.publish(self._stated)
+            return
+        renewal = Renewal(
+            network=self._network,
+            peer=advert.peer,
+            seq=advert.seq,
+            issued_ms=advert.issued_ms,
+            lease_ms=term_ms,
+            free_slots=advert.free_slots,
+            queued=advert.queued,
+            advert=stated.digest,
+        )
+        self._mesh.renew(sign_renewal(renewal, self._identity))
+
+    def _is_news(self, advert: Advert) -> bool:
+        return self._stated is None or not same_news(self._stated.advert, advert)
+
+    def _rates_moved(self, advert: Advert) -> bool:
+        if self._stated is None or trio.current_time() - self._stated_s < RATES_PAUSE_RENEWALS * renew_every_s(
+            self._live()
+        ):
+            return False
+        return any(_apart(old, new) for old, new in zip(self._stated.advert.models, advert.models, strict=True))
+
+    def _present_load(self) -> tuple[int, int]:
         loads = self._models.loads()
-        advert = Advert(
+        return sum(load.free_slots for load in loads), sum(load.queued for load in loads)
+
+    def _advert(self, term_ms: int) -> Advert:
+        # Numbers grow over restarts because they are never behind the clock, nor, if that was set back, behind what
+        # the network remembers of us.
+        now_ms = self._clock_ms()
+        self._seq = max(self._seq + 1, now_ms, self._mesh.directory.latest_seq(self._identity.peer_id) + 1)
+        free_slots, queued = self._present_load()
+        return Advert(
             network=self._network,
             peer=self._identity.peer_id,
             seq=self._seq,
             issued_ms=now_ms,
-            lease_ms=lease_ms,
+            lease_ms=term_ms,
             addresses=tuple(self._mesh.addresses()[:MAX_ADDRESSES]),
             version=__version__,
-            slots=sum(load.slots for load in loads),
-            free_slots=sum(load.free_slots for load in loads),
-            queued=sum(load.queued for load in loads),
-            models=self._models.cards() if lease_ms else (),
+            slots=sum(load.slots for load in self._models.loads()),
+            free_slots=free_slots,
+            queued=queued,
+            models=self._models.cards() if term_ms else (),
         )
-        await self._mesh.publish(sign_advert(advert, self._identity))
+
+
+def _apart(old: ModelCard, new: ModelCard) -> bool:
+    pairs = (old.decode_tps, new.decode_tps), (old.prefill_tps, new.prefill_tps)
+    return any(max(before, now) > RATES_FACTOR * min(before, now) for before, now in pairs)

@@ -1,25 +1,28 @@
 """The directory: immutable pictures of who is live and what they offer, and a way to await the next one.
 
-Owns the lease table, the time at which leases end, and the memory of model names ever seen. Leaves how adverts travel
-to ``gossip`` and ``sync``, and the choice between peers to the market.
+Owns the lease table, the time at which leases end, the memory of model names ever seen, and the count of refusals.
+Leaves how words travel to ``gossip`` and ``sync``, and the choice between peers to the market.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import structlog
 import trio
 
-from peernode.mesh.leases import Change, ChangeKind, Holding, LeaseTable
+from peernode.mesh.leases import MAX_PEERS, MAX_TOMBSTONES, Change, ChangeKind, Holding, LeaseTable, Refusal, Standing
 from peernode.wire.advert import Advert, SignedAdvert, open_advert
+from peernode.wire.renewal import SignedRenewal, open_renewal
 
 log = structlog.get_logger(__name__)
 
 MAX_MODEL_NAMES = 4096
+# An originator whose clock is off speaks every few seconds; its refusal is logged once and counted always.
+MAX_COMPLAINTS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class DirectorySnapshot:
     """What was live at one moment. ``version`` grows with every change of the directory."""
 
     version: int
-    adverts: Mapping[str, SignedAdvert] = field(default_factory=lambda: MappingProxyType({}))
+    adverts: Mapping[str, Standing] = field(default_factory=lambda: MappingProxyType({}))
 
     def for_model(self, name: str) -> list[Advert]:
         """The adverts of all live peers that have a model with this id loaded."""
@@ -40,9 +43,9 @@ class DirectorySnapshot:
     def models(self) -> dict[str, list[Advert]]:
         """Every model id on offer, with the adverts of the peers that offer it."""
         offered: dict[str, list[Advert]] = {}
-        for signed in self.adverts.values():
-            for model in signed.advert.models:
-                offered.setdefault(model.id, []).append(signed.advert)
+        for standing in self.adverts.values():
+            for model in standing.advert.models:
+                offered.setdefault(model.id, []).append(standing.advert)
         return offered
 
 
@@ -53,33 +56,47 @@ def _monotonic_ms() -> int:
 class Directory:
     """Live adverts of one network, kept by leases.
 
-    ``clock_ms`` is Unix time in milliseconds, for judging when adverts were issued; leases run on trio's clock.
-    ``own`` is this node's peer id, whose adverts are no news to its log.
+    ``clock_ms`` is Unix time in milliseconds, for judging when words were issued; leases run on trio's clock. ``own``
+    is this node's peer id, whose adverts are no news to its log. ``refusals`` counts what was refused, by reason.
     """
 
     def __init__(self, *, network: str, clock_ms: Callable[[], int], own: str = "") -> None:
+        self.refusals: Counter[str] = Counter()
         self._network = network
         self._own = own
         self._clock_ms = clock_ms
         self._table = LeaseTable()
+        self._visible: dict[str, Standing] = {}
         self._snapshot = DirectorySnapshot(version=0)
-        self._stale = False
         self._version = 0
+        self._news = 0
         self._changed = trio.Event()
+        self._renewed = trio.Event()
+        self._sooner = trio.Event()
+        self._sleeping_until_ms: int | None = None
+        self._order: OrderedDict[str, int] = OrderedDict()
         self._model_names: OrderedDict[str, None] = OrderedDict()
+        self._complaints: OrderedDict[str, None] = OrderedDict()
 
     def snapshot(self) -> DirectorySnapshot:
         """The present picture; the same object until something changes."""
-        if self._stale:
-            adverts = {signed.advert.peer: signed for signed in self._table.visible()}
-            self._snapshot = DirectorySnapshot(self._version, MappingProxyType(adverts))
-            self._stale = False
+        if self._snapshot.version != self._version:
+            self._snapshot = DirectorySnapshot(self._version, MappingProxyType(dict(self._visible)))
         return self._snapshot
 
     async def wait_change(self, after_version: int) -> DirectorySnapshot:
-        """The first picture newer than ``after_version``, at once if there already is one."""
-        while self._version <= after_version:
+        """The first picture newer than ``after_version`` in which somebody joined, changed, left or was hidden.
+
+        Renewals and load wake nobody here: in a large network there are many of them every second.
+        """
+        while self._news <= after_version:
             await self._changed.wait()
+        return self.snapshot()
+
+    async def wait_word(self, after_version: int) -> DirectorySnapshot:
+        """The first picture newer than ``after_version`` in any way, renewals and load included."""
+        while self._version <= after_version:
+            await self._renewed.wait()
         return self.snapshot()
 
     def ever_seen_model(self, name: str) -> bool:
@@ -90,36 +107,60 @@ class Directory:
         """Hide a peer that could not be reached, until it says anything new itself."""
         if self._table.suspect(peer_id):
             log.info("peer_suspect", peer=peer_id)
-            self._touch()
+            self._visible.pop(peer_id, None)
+            self._touch(news=True)
 
-    def offer(self, signed: SignedAdvert, *, age_ms: int = 0) -> Change | None:
-        """Take in a verified advert that was under way for ``age_ms``; None when it changed nothing."""
-        change = self._table.offer(signed, now_ms=_monotonic_ms(), wall_ms=self._clock_ms(), age_ms=age_ms)
-        if change is not None:
-            self._note([change])
-        return change
+    def offer(self, signed: SignedAdvert, *, age_ms: int = 0) -> Change | Refusal:
+        """Take in a verified advert that was under way for ``age_ms``, or tell why not."""
+        outcome = self._table.offer(signed, now_ms=_monotonic_ms(), wall_ms=self._clock_ms(), age_ms=age_ms)
+        self._judge(outcome, signed.advert.peer, signed.advert.issued_ms)
+        return outcome
 
-    def offer_raw(self, raw: bytes, *, age_ms: int = 0) -> tuple[SignedAdvert, Change | None]:
+    def renew(self, renewal: SignedRenewal, *, age_ms: int = 0, advert: SignedAdvert | None = None) -> Change | Refusal:
+        """Take in a verified renewal of ``advert``, or, without one, of the advert that is held; or tell why not."""
+        outcome = self._table.renew(
+            renewal, now_ms=_monotonic_ms(), wall_ms=self._clock_ms(), age_ms=age_ms, advert=advert
+        )
+        self._judge(outcome, renewal.renewal.peer, renewal.renewal.issued_ms)
+        return outcome
+
+    def offer_raw(self, raw: bytes, *, age_ms: int = 0) -> tuple[SignedAdvert, Change | Refusal]:
         """Verify and take in an advert from the wire. Raises a ``WireError`` when it is not what it claims to be."""
         signed = open_advert(raw, network=self._network)
         return signed, self.offer(signed, age_ms=age_ms)
 
+    def renew_raw(self, raw: bytes, advert: bytes = b"", *, age_ms: int = 0) -> Change | Refusal:
+        """Verify and take in a renewal, with its advert if there is one. Raises a ``WireError`` as ``offer_raw``."""
+        signed = open_advert(advert, network=self._network) if advert else None
+        return self.renew(open_renewal(raw, network=self._network), age_ms=age_ms, advert=signed)
+
     def latest_seq(self, peer_id: str) -> int:
-        """The highest advert number known of this peer, live or ended; 0 when unknown."""
+        """The highest number known of this peer, live or ended; 0 when unknown."""
         return self._table.latest_seq(peer_id)
 
     def departed(self, peer_id: str) -> bool:
         """True if the last word of this peer was its own departure."""
-        holding = self._table.holding(peer_id, _monotonic_ms())
-        return holding is not None and holding.signed.advert.is_departure
+        holding = self.holding(peer_id)
+        return holding is not None and holding.standing.advert.is_departure
 
     def digest(self) -> dict[str, int]:
-        """The highest advert number known per peer, for comparing with a neighbour."""
+        """The highest number known per peer, for comparing with a neighbour."""
         return self._table.digest()
 
     def holding(self, peer_id: str) -> Holding | None:
         """What can be handed on about a peer, with its age."""
         return self._table.holding(peer_id, _monotonic_ms())
+
+    def late(self) -> list[str]:
+        """The peers whose renewal is overdue."""
+        return self._table.late(_monotonic_ms())
+
+    def changed_since(self, version: int) -> Iterator[str]:
+        """The peers of whom anything is newer than ``version``, newest first."""
+        for peer, changed in reversed(self._order.items()):
+            if changed <= version:
+                return
+            yield peer
 
     @property
     def version(self) -> int:
@@ -129,31 +170,55 @@ class Directory:
     async def run(self) -> None:
         """End leases when they are due; runs until cancelled."""
         while True:
-            self._note(self._table.expire(_monotonic_ms()))
-            due_ms = self._table.next_expiry()
-            changed = self._changed
-            # An offer may bring a lease that ends sooner: every change looks again.
+            for change in self._table.expire(_monotonic_ms()):
+                self._note(change)
+            self._sleeping_until_ms = self._table.next_expiry()
+            self._sooner = trio.Event()
             with trio.CancelScope() as scope:
-                if due_ms is not None:
-                    scope.deadline = (due_ms + 1) / 1000
-                await changed.wait()
+                if self._sleeping_until_ms is not None:
+                    scope.deadline = (self._sleeping_until_ms + 1) / 1000
+                await self._sooner.wait()
 
-    def _note(self, changes: Iterable[Change]) -> None:
-        touched = False
-        for change in changes:
-            touched = True
-            if change.kind is not ChangeKind.RENEWED and change.peer != self._own:
-                log.info("peer_" + change.kind.value, peer=change.peer, seq=change.signed.advert.seq)
-            for model in change.signed.advert.models:
+    def _judge(self, outcome: Change | Refusal, peer: str, issued_ms: int) -> None:
+        if isinstance(outcome, Change):
+            self._note(outcome)
+            due_ms = self._table.next_expiry()
+            if due_ms is not None and (self._sleeping_until_ms is None or due_ms < self._sleeping_until_ms):
+                self._sooner.set()
+            return
+        self.refusals[outcome.value] += 1
+        if outcome in (Refusal.FROM_FUTURE, Refusal.LONG_OVER) and peer not in self._complaints:
+            log.warning("word_refused", peer=peer, reason=outcome.value, ahead_ms=issued_ms - self._clock_ms())
+            self._complaints[peer] = None
+            if len(self._complaints) > MAX_COMPLAINTS:
+                self._complaints.popitem(last=False)
+
+    def _note(self, change: Change) -> None:
+        if change.kind in (ChangeKind.DEPARTED, ChangeKind.EXPIRED):
+            self._visible.pop(change.peer, None)
+        else:
+            self._visible[change.peer] = change.standing
+            self._complaints.pop(change.peer, None)
+        news = change.kind is not ChangeKind.RENEWED
+        if news and change.peer != self._own:
+            log.info("peer_" + change.kind.value, peer=change.peer, seq=change.standing.advert.seq)
+        if news:
+            for model in change.standing.advert.models:
                 self._model_names[model.id] = None
                 self._model_names.move_to_end(model.id)
-        while len(self._model_names) > MAX_MODEL_NAMES:
-            self._model_names.popitem(last=False)
-        if touched:
-            self._touch()
+            while len(self._model_names) > MAX_MODEL_NAMES:
+                self._model_names.popitem(last=False)
+        self._touch(news=news)
+        self._order[change.peer] = self._version
+        self._order.move_to_end(change.peer)
+        if len(self._order) > MAX_PEERS + MAX_TOMBSTONES:
+            self._order.popitem(last=False)
 
-    def _touch(self) -> None:
+    def _touch(self, *, news: bool) -> None:
         self._version += 1
-        self._stale = True
-        self._changed.set()
-        self._changed = trio.Event()
+        self._renewed.set()
+        self._renewed = trio.Event()
+        if news:
+            self._news = self._version
+            self._changed.set()
+            self._changed = trio.Event()

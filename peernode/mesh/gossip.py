@@ -20,6 +20,7 @@ from libp2p.tools.anyio_service import background_trio_service
 
 from peernode.mesh.directory import Directory
 from peernode.mesh.host import MAX_CONNECTIONS, StartSignal
+from peernode.mesh.leases import Change
 from peernode.mesh.news_budget import NewsBudget
 from peernode.mesh.traffic import Flow
 from peernode.wire.advert import MAX_ADVERT_BYTES
@@ -102,4 +103,4 @@ class Gossip:
             return False
         if signed.advert.peer != originator:
             return False  # an old advert of somebody else, published anew
-        return change is not None or signed.advert.seq == self._directory.latest_seq(originator)
+        return isinstance(change, Change) or signed.advert.seq == self._directory.latest_seq(originator)

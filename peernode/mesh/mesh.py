@@ -28,7 +28,7 @@ from peernode.mesh.gossip import Gossip
 from peernode.mesh.host import StartSignal, build_host, keep_running, listening, sole_cause
 from peernode.mesh.known_peers import FILE_NAME as KNOWN_PEERS_FILE
 from peernode.mesh.known_peers import KnownPeers
-from peernode.mesh.leases import ChangeKind
+from peernode.mesh.leases import Change, ChangeKind
 from peernode.mesh.limits.acquaintances import Acquaintances
 from peernode.mesh.limits.bans import Ban, BanTable
 from peernode.mesh.limits.guard import Guard
@@ -44,6 +44,7 @@ from peernode.wire.advert import SignedAdvert
 from peernode.wire.bounds import MAX_OFFER_FRAME_BYTES
 from peernode.wire.identity import Identity
 from peernode.wire.job_frames import PROTOCOL as JOB_PROTOCOL
+from peernode.wire.renewal import SignedRenewal
 
 log = structlog.get_logger(__name__)
 
@@ -162,9 +163,13 @@ class Mesh:
         A renewal is no news. Without a running host the advert waits in the directory for the first neighbour.
         """
         change = self.directory.offer(signed)
-        is_news = signed.advert.is_departure or (change is not None and change.kind is not ChangeKind.RENEWED)
+        is_news = isinstance(change, Change) and change.kind is not ChangeKind.RENEWED
         if is_news and self._life is not None:
             await self._life.gossip.publish(signed.raw)
+
+    def renew(self, renewal: SignedRenewal) -> None:
+        """Make known that this node's own advert still stands: to its own directory at once, to neighbours by sync."""
+        self.directory.renew(renewal)
 
     @asynccontextmanager
     async def open(self, peer_id: str, protocol: str, *, timeout_s: float) -> AsyncIterator[FrameStream]:

@@ -1,13 +1,20 @@
-"""``/peernode/sync/1``: two neighbours keep their tables alike over one stream that stays open.
+"""``/peernode/sync/1``: neighbours keep their tables alike over one stream each that stays open.
 
-At the start each says what it has (``Have``); from then on each sends what the other lacks, batched to one message a
-second. That carries renewals, departures, and everything to a late joiner. Owns the exchange; leaves the rules of
-leases to ``leases`` and the bytes to ``sync_messages``.
+At the start both sides say what they know (``Have``), and each asks for what it lacks (``Want``). From then on whoever
+takes in a newer word passes it on once to every neighbour that has not said ``Enough`` of its originator; who hears a
+word twice says that to the later of the two neighbours, so that soon each word crosses each node once. Words that came
+by gossip are only told of, in numbers. A peer whose renewal is overdue is asked for at two other neighbours, whereupon
+they send again. Originators always send their own words to all their neighbours.
+
+Owns the sessions and which neighbour feeds us which originator; leaves one session to ``sync_session``, the rules of
+leases to ``leases``, and the bytes to ``sync_messages``. After Leitão, Pereira, Rodrigues: Epidemic Broadcast Trees
+(2007).
 """
 
 from __future__ import annotations
 
 import random
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -17,147 +24,46 @@ from peernode.mesh.dialing import ConnectionWatch
 from peernode.mesh.directory import Directory
 from peernode.mesh.errors import MeshError
 from peernode.mesh.frames import FrameStream
-from peernode.mesh.sync_messages import Have, Record, Records, decode, encode_have, encode_records
-from peernode.wire.errors import WireError
+from peernode.mesh.leases import MAX_PEERS
+from peernode.mesh.sync_session import BATCH_S, SyncSession
 
 log = structlog.get_logger(__name__)
 
 OpenStream = Callable[[str, str], Awaitable[FrameStream]]
+Report = Callable[[str, str, float], None]
 
 PROTOCOL = "/peernode/sync/1"
-BATCH_S = 1.0
-RELAY_S = 1.0
 SESSIONS_AT_FULL_RATE = 12
-FIRST_WORD_S = 10.0
-QUIET_S = 60.0
 RETRY_S = 1.0
-# Verifying a signature costs about 0.1 ms; a neighbour cannot make us spend more than a fifth of a core on it.
-VERIFIED_PER_S = 2000
-MAX_BAD_ADVERTS = 32
+CHASE_EVERY_S = 1.0
+# An overdue peer is asked for again after this; three times the pause fit between overdue and ended.
+ASK_AGAIN_S = 2.0
+ASKED_AT_ONCE = 2
+# Verifying takes about 0.2 ms: whoever sends us whatever, together they get a fifth of a core at most.
+VERIFIED_PER_S = 1000
+TURN = 32
 
 
-class _Session:
-    """One open sync stream: what the neighbour is known to have, and the two directions of it."""
-
-    def __init__(
-        self,
-        stream: FrameStream,
-        peer_id: str,
-        directory: Directory,
-        rng: random.Random,
-        crowding: Callable[[], float],
-    ) -> None:
-        self._stream = stream
-        self._peer_id = peer_id
-        self._crowding = crowding
-        self._held: dict[str, tuple[int, float]] = {}
-        self._directory = directory
-        self._rng = rng
-        self._theirs: dict[str, int] = {}
-        self._told = trio.Event()
-        self._bad = 0
-
-    async def run(self) -> None:
-        """Exchange until the stream ends. Raises the ``MeshError`` that ended it."""
-        failure: MeshError | None = None
-        async with trio.open_nursery() as nursery:
-
-            async def ending(direction: Callable[[], Awaitable[None]]) -> None:
-                nonlocal failure
-                try:
-                    await direction()
-                except MeshError as error:
-                    failure = failure or error
-                nursery.cancel_scope.cancel()
-
-            nursery.start_soon(ending, self._send)
-            nursery.start_soon(ending, self._receive)
-        if failure is not None:
-            raise failure
-
-    async def _send(self) -> None:
-        for frame in encode_have(self._directory.digest()):
-            await self._stream.send(frame)
-        with trio.move_on_after(FIRST_WORD_S):
-            await self._told.wait()
-        version, relay_after_s = -1, 0.0
-        while True:
-            with trio.move_on_after(RELAY_S if self._held else QUIET_S / 3):
-                version = (await self._directory.wait_change(version)).version
-            adverts, notice = self._outgoing(relay_after_s)
-            # An empty Have now and then shows that a quiet side is alive.
-            frames = list(encode_records(adverts))
-            if notice or not frames:
-                frames += encode_have(notice)
-            for frame in frames:
-                await self._stream.send(frame)
-            relay_after_s = RELAY_S * self._crowding()
-            await trio.sleep(BATCH_S * self._crowding() * self._rng.uniform(0.8, 1.2))
-
-    def _outgoing(self, relay_after_s: float) -> tuple[list[Record], dict[str, int]]:
-        """The adverts to send now, and the numbers to tell of those that are held back.
-
-        Our own advert goes at once. Somebody else's waits ``relay_after_s``: most neighbours hear it from its
-        originator, and their notice of that makes the relay needless.
-        """
-        adverts, notice = [], {}
-        numbers, now = self._directory.digest(), trio.current_time()
-        held, self._held = self._held, {}
-        for peer, seq in numbers.items():
-            if peer == self._stream.peer_id or seq <= self._theirs.get(peer, 0):
-                continue
-            known_seq, since = held.get(peer, (0, now))
-            if known_seq != seq:
-                since = now
-                notice[peer] = seq
-            holding = self._directory.holding(peer)
-            if holding is None:  # expired here: nothing to hand on
-                continue
-            if peer != self._peer_id and now - since < relay_after_s:
-                self._held[peer] = (seq, since)
-                continue
-            notice.pop(peer, None)  # the advert itself says it
-            adverts.append(Record(holding.age_ms, holding.signed.raw, b""))
-            self._theirs[peer] = seq
-        self._theirs = {peer: seq for peer, seq in self._theirs.items() if peer in numbers}
-        return adverts, {peer: seq for peer, seq in notice.items() if peer in self._held}
-
-    async def _receive(self) -> None:
-        while True:
-            message = decode(await self._stream.receive(QUIET_S))
-            if isinstance(message, Have):
-                known = self._directory.digest()
-                for peer, seq in message.numbers.items():
-                    if peer in known:  # others we cannot tell about; the neighbour must not fill our memory
-                        self._theirs[peer] = max(seq, self._theirs.get(peer, 0))
-                self._told.set()
-                continue
-            if not isinstance(message, Records):
-                continue
-            for record in message.items:
-                self._take(record.advert, record.age_ms)
-            await trio.sleep(len(message.items) / VERIFIED_PER_S)
-
-    def _take(self, raw: bytes, age_ms: int) -> None:
-        try:
-            signed, _ = self._directory.offer_raw(raw, age_ms=age_ms)
-        except WireError as error:
-            self._bad += 1
-            log.debug("sync_advert_refused", neighbour=self._stream.peer_id, reason=error.code)
-            if self._bad > MAX_BAD_ADVERTS:
-                raise MeshError("The neighbour keeps sending adverts that are not genuine.") from error
-            return
-        self._theirs[signed.advert.peer] = max(signed.advert.seq, self._theirs.get(signed.advert.peer, 0))
+def nobody(peer_id: str, reason: str, weight: float) -> None:
+    """A ``Report`` that goes nowhere."""
 
 
 class Sync:
-    """Sync sessions with all neighbours of one host."""
+    """Sync sessions with all neighbours of one node.
 
-    def __init__(self, *, peer_id: str, directory: Directory, rng: random.Random) -> None:
-        self._peer_id = peer_id
-        self._directory = directory
-        self._rng = rng
-        self._sessions: set[str] = set()
+    ``report`` is told of neighbours that misbehave: peer id, reason, weight (1: enough to be banned).
+    """
+
+    def __init__(self, *, peer_id: str, directory: Directory, rng: random.Random, report: Report = nobody) -> None:
+        self.peer_id = peer_id
+        self.directory = directory
+        self.rng = rng
+        self.report = report
+        self.sessions: dict[str, SyncSession] = {}
+        self._brought: OrderedDict[str, tuple[int, str]] = OrderedDict()
+        self._asked: OrderedDict[str, float] = OrderedDict()
+        self._chased_s = float("-inf")
+        self._verifying = trio.Lock()
 
     async def serve(self, stream: FrameStream) -> None:
         """Handle a session that the neighbour opened."""
@@ -183,22 +89,84 @@ class Sync:
 
             while True:
                 for peer_id in watch.peers() - tended:
-                    if self._peer_id < peer_id:
+                    if self.peer_id < peer_id:
                         tended.add(peer_id)
                         nursery.start_soon(tend, peer_id)
                 await watch.wait_change()
 
-    def _crowding(self) -> float:
-        """By how much each session slows down, so that all together send at a fixed rate."""
-        return max(1.0, len(self._sessions) / SESSIONS_AT_FULL_RATE)
+    def pause_s(self) -> float:
+        """How long a session gathers words before it sends; longer with many sessions, as each frame has its price."""
+        return BATCH_S * max(1.0, len(self.sessions) / SESSIONS_AT_FULL_RATE) * self.rng.uniform(0.8, 1.2)
+
+    async def pay_for(self, records: float) -> None:
+        """Wait until the node can afford to verify so many records; in small turns, for all sessions together."""
+        while records > 0:
+            async with self._verifying:
+                await trio.sleep(min(records, TURN) / VERIFIED_PER_S)
+            records -= TURN
+
+    def feeder(self, peer: str) -> str | None:
+        """The neighbour, still there, that brought the newest word of ``peer``; None if that came by gossip."""
+        seq, neighbour = self._brought.get(peer, (0, ""))
+        return neighbour if neighbour in self.sessions and seq else None
+
+    def came_by_sync(self, peer: str, seq: int) -> bool:
+        """True if a neighbour, and not gossip, brought this word."""
+        return self._brought.get(peer, (0, ""))[0] == seq
+
+    def brought(self, peer: str, seq: int, neighbour: str) -> None:
+        """Remember who brought a word that was news to us."""
+        self._brought[peer] = (seq, neighbour)
+        self._brought.move_to_end(peer)
+        if len(self._brought) > MAX_PEERS:
+            self._brought.popitem(last=False)
+
+    def brought_again(self, peer: str, seq: int, neighbour: str) -> None:
+        """A word that we had already: whoever else feeds us this originator, or this neighbour, need not."""
+        feeder = self.feeder(peer)
+        if feeder == neighbour:
+            return
+        if feeder is None:
+            self.brought(peer, seq, neighbour)
+        elif neighbour == peer:
+            self.sessions[feeder].say_enough(peer)
+            self.brought(peer, seq, neighbour)
+        else:
+            self.sessions[neighbour].say_enough(peer)
+
+    def may_ask(self, peer: str) -> bool:
+        """True, once in a while per peer: the same word is not asked of everybody who has it."""
+        now_s = trio.current_time()
+        if now_s - self._asked.get(peer, float("-inf")) < ASK_AGAIN_S:
+            return False
+        self._asked[peer] = now_s
+        self._asked.move_to_end(peer)
+        if len(self._asked) > MAX_PEERS:
+            self._asked.popitem(last=False)
+        return True
+
+    def chase(self) -> None:
+        """Ask other neighbours for peers whose renewal is overdue. Called by every session; works once a second."""
+        now_s = trio.current_time()
+        if now_s - self._chased_s < CHASE_EVERY_S:
+            return
+        self._chased_s = now_s
+        for peer in self.directory.late():
+            if peer == self.peer_id or not self.may_ask(peer):
+                continue
+            feeder = self._brought.get(peer, (0, ""))[1]
+            others = [session for name, session in self.sessions.items() if name not in (feeder, peer)]
+            for session in self.rng.sample(others, min(len(others), ASKED_AT_ONCE)):
+                session.ask(peer)
 
     async def _converse(self, stream: FrameStream) -> None:
-        if stream.peer_id in self._sessions:
+        if stream.peer_id in self.sessions:
             await stream.abort()
             return
-        self._sessions.add(stream.peer_id)
+        session = SyncSession(stream, self)
+        self.sessions[stream.peer_id] = session
         try:
-            await _Session(stream, self._peer_id, self._directory, self._rng, self._crowding).run()
+            await session.run()
         finally:
-            self._sessions.discard(stream.peer_id)
+            del self.sessions[stream.peer_id]
             await stream.abort()

@@ -4,7 +4,8 @@ Each message is one frame: a list of a number that says which message it is, and
 
 - ``Have``    [0, [[peer, seq], …]]   "I know this originator up to this number." At most 8192 entries a frame. The
   first frames that each side sends say all it knows, departed and expired peers included, at least one frame even if
-  empty. Later ones tell of news that came by gossip. An empty one shows that a quiet side is alive.
+  empty; whoever lacks something asks for it. Later ones tell of news that came by gossip. An empty one shows that a
+  quiet side is alive.
 - ``Records`` [1, [[age_ms, advert, renewal], …]]   signed bytes. ``renewal`` is empty when the advert has not been
   renewed since it was made, ``advert`` is empty when the neighbour is taken to hold it; with both, the renewal is one
   of that advert. ``age_ms``: how long the sender has held the newer of the two, plus the age with which it came, so

@@ -79,7 +79,7 @@ class PeerView:
     def _row(self, peer: str, connection: PeerStatus | None) -> Mapping[str, Any]:
         directory = self._mesh.directory
         holding = None if directory.departed(peer) else directory.holding(peer)
-        advert = holding.signed.advert if holding else None
+        advert = holding.standing.advert if holding else None
         return {
             "peer_id": peer,
             "connected": connection is not None,
@@ -93,7 +93,7 @@ class PeerView:
             "slots": advert.slots if advert else None,
             "free_slots": advert.free_slots if advert else None,
             "lease_age_s": round(holding.age_ms / 1000, 1) if holding else None,
-            "lease_left_s": round((holding.signed.advert.lease_ms - holding.age_ms) / 1000, 1) if holding else None,
+            "lease_left_s": round((holding.standing.advert.lease_ms - holding.age_ms) / 1000, 1) if holding else None,
             "suspect": peer not in directory.snapshot().adverts if holding else None,
         }
 

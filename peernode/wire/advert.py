@@ -160,6 +160,14 @@ class SignedAdvert:
     digest: bytes
 
 
+def claimed(raw: bytes) -> tuple[str, int]:
+    """The originator and the number that a signed advert or renewal claims, *unverified*. Raises a WireError."""
+    _, fields = unseal(KIND, raw, max_bytes=MAX_ADVERT_BYTES)
+    read = FieldReader("signed word", fields)
+    read.nested("network")
+    return read.text("peer", most=64), read.integer("seq", least=1)
+
+
 def sign_advert(advert: Advert, identity: Identity) -> SignedAdvert:
     """Sign this node's own advert. Raises ValueError when it names another peer."""
     if advert.peer != identity.peer_id:

@@ -4,12 +4,15 @@ import random
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from peernode.mesh.directory import Directory
+from peernode.mesh.leases import ChangeKind, Refusal
 from peernode.wire.advert import Advert, ModelCard, sign_advert
 from peernode.wire.errors import WireError
 from peernode.wire.identity import Identity
+from peernode.wire.renewal import Renewal, sign_renewal
 
 WALL = 1_700_000_000_000
 RNG = random.Random(7)
@@ -97,6 +100,43 @@ async def test_models_are_found_by_name_and_digest_and_remembered_by_name(direct
     assert directory.ever_seen_model("tiny")
     assert not directory.ever_seen_model("huge")
     assert directory.departed(identity.peer_id)
+
+
+async def test_load_comes_by_renewals_which_wake_only_those_who_ask_for_them(directory, identity):
+    first = signed(identity, 1)
+    directory.offer(first)
+    picture = directory.snapshot()
+    body = Renewal("n", identity.peer_id, 2, WALL, 15_000, 0, 7, first.digest)
+    raw = sign_renewal(body, identity).raw
+    assert directory.renew_raw(raw).kind is ChangeKind.RENEWED
+    assert (await directory.wait_word(picture.version)).adverts[identity.peer_id].advert.queued == 7
+    assert picture.adverts[identity.peer_id].advert.queued == 0
+    with trio.testing.assert_checkpoints(), trio.move_on_after(0) as scope:
+        await directory.wait_change(picture.version)
+    assert scope.cancelled_caught
+    assert directory.renew_raw(raw) is Refusal.OLD
+    assert directory.refusals == {"old": 1}
+    assert list(directory.changed_since(picture.version)) == [identity.peer_id]
+    assert list(directory.changed_since(directory.version)) == []
+
+
+async def test_a_late_joiner_takes_a_renewal_together_with_its_advert(directory, identity):
+    first = signed(identity, 1)
+    raw = sign_renewal(Renewal("n", identity.peer_id, 2, WALL, 15_000, 0, 0, first.digest), identity).raw
+    assert directory.renew_raw(raw) is Refusal.NO_ADVERT
+    assert directory.renew_raw(raw, first.raw).kind is ChangeKind.JOINED
+    forged = sign_renewal(Renewal("n", identity.peer_id, 3, WALL, 15_000, 0, 0, bytes(16)), identity).raw
+    assert directory.renew_raw(forged, first.raw) is Refusal.NO_ADVERT
+
+
+async def test_a_clock_beyond_tolerance_is_refused_counted_and_said_once(identity):
+    directory = Directory(network="n", clock_ms=lambda: WALL - 31_000)
+    with capture_logs() as lines:
+        for seq in range(1, 4):
+            assert directory.offer(signed(identity, seq)) is Refusal.FROM_FUTURE
+    assert directory.refusals == {"from the future": 3}
+    said = [line for line in lines if line["event"] == "word_refused"]
+    assert [(line["reason"], line["ahead_ms"]) for line in said] == [("from the future", 31_000)]
 
 
 async def test_a_suspect_is_hidden_and_shown_again(directory, identity):

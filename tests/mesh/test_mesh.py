@@ -81,7 +81,7 @@ async def test_a_killed_node_is_gone_within_its_lease_and_may_come_back(start_no
                 first_lease_ends = victim.mesh.directory.latest_seq(victim.peer_id) + LEASE_MS
                 while second.mesh.directory.latest_seq(victim.peer_id) <= first_lease_ends:
                     # Longer than one lease, and never out of sight: the renewals carry it.
-                    snapshot = await second.mesh.directory.wait_change(second.mesh.directory.version)
+                    snapshot = await second.mesh.directory.wait_word(second.mesh.directory.version)
                     assert victim.peer_id in snapshot.adverts
                 nursery.cancel_scope.cancel()
             await first.sees(not_=[victim])

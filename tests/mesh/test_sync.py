@@ -12,6 +12,7 @@ from peernode.mesh.directory import Directory
 from peernode.mesh.sync import PROTOCOL, Sync
 from peernode.wire.advert import Advert, sign_advert
 from peernode.wire.identity import Identity
+from peernode.wire.renewal import Renewal, sign_renewal
 
 RNG = random.Random(11)
 OTHERS = [Identity.from_seed(RNG.randbytes(32)) for _ in range(40)]
@@ -41,7 +42,6 @@ def signed(identity, seq, *, lease_ms=60_000):
 async def neighbours(start_host, dial, open_stream, nursery, monkeypatch):
     """Two directories joined by a sync session."""
     monkeypatch.setattr("peernode.mesh.sync.BATCH_S", 0.05)
-    monkeypatch.setattr("peernode.mesh.sync.RELAY_S", 0.2)
     left, right = (Directory(network="n", clock_ms=clock_ms) for _ in range(2))
     rng = random.Random(1)
     syncs = [Sync(peer_id=name, directory=directory, rng=rng) for name, directory in (("l", left), ("r", right))]
@@ -62,12 +62,17 @@ async def neighbours(start_host, dial, open_stream, nursery, monkeypatch):
         yield left, right, connect
 
 
+def renewal(directory, identity, seq):
+    held = directory.holding(identity.peer_id).standing.signed
+    return Renewal("n", identity.peer_id, seq, clock_ms(), 60_000, 0, 0, held.digest)
+
+
 async def _alike(left, right):
     while left.digest() != right.digest():
         async with trio.open_nursery() as nursery:
 
             async def change_of(directory):
-                await directory.wait_change(directory.version)
+                await directory.wait_word(directory.version)
                 nursery.cancel_scope.cancel()
 
             nursery.start_soon(change_of, left)
@@ -82,9 +87,11 @@ async def test_each_side_gets_what_it_lacks_and_keeps_getting_it(neighbours):
         await connect()
         await _alike(left, right)
         assert len(right.snapshot().adverts) == len(OTHERS)
-        left.offer(signed(OTHERS[0], 2))
+        renewals_of = sign_renewal(renewal(left, OTHERS[0], 2), OTHERS[0])
+        left.renew(renewals_of)
         right.offer(signed(OTHERS[1], 2))
         await _alike(left, right)
+        assert right.holding(OTHERS[0].peer_id).standing.renewal == renewals_of
         assert left.latest_seq(OTHERS[1].peer_id) == right.latest_seq(OTHERS[0].peer_id) == 2
 
 
