@@ -99,9 +99,9 @@ class Connections:
             nursery.start_soon(self._known.keep_saved)
             nursery.start_soon(self._note_seen)
 
-    async def reach(self, peer_id: str) -> None:
-        """Return once connected to the peer, dialling the addresses we know. Raises ``DialFailed``."""
-        await self._dialler.reach(peer_id)
+    async def reach(self, peer_id: str, told: Sequence[str] = ()) -> None:
+        """Return once connected to the peer, dialling the addresses we know and those told. Raises ``DialFailed``."""
+        await self._dialler.reach(peer_id, told)
 
     async def _keep(self, peer_id: str, kept: Kept) -> None:
         while kept.joined or self._still_wanted(peer_id, kept):

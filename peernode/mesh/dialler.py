@@ -29,7 +29,8 @@ from peernode.mesh.traffic import Traffic
 
 log = structlog.get_logger(__name__)
 
-# Dials at once: each silent address takes a place for seconds. A job's dial never waits behind those that only keep the node connected.
+# Dials at once: each silent address takes a place for seconds. Those that only keep the node connected never hold up
+# those that a job waits for.
 MAX_DIALS = 128
 MAX_JOB_DIALS = 64
 # A stranger's address that failed is not knocked at again sooner, whatever jobs would like.
@@ -71,14 +72,15 @@ class Dialler:
         self._dials = trio.CapacityLimiter(MAX_DIALS)
         self._job_dials = trio.CapacityLimiter(MAX_JOB_DIALS)
 
-    async def reach(self, peer_id: str) -> None:
+    async def reach(self, peer_id: str, told: Sequence[str] = ()) -> None:
         """Return once connected to the peer, dialling the addresses we know. Raises ``DialFailed``.
 
-        A caller is waiting, so an address that failed before is tried sooner than it would be otherwise.
+        ``told`` are further addresses that somebody claims. A caller is waiting, so an address that failed before is
+        tried sooner than it would be otherwise.
         """
         if self._watch.live(peer_id):
             return
-        addresses = self._addresses(peer_id)
+        addresses = list(dict.fromkeys([*self._addresses(peer_id), *dialable(told, self._own_addresses())]))
         permitted = [address for address in addresses if self._may_knock(peer_id, address)]
         last = await self._dial_any(peer_id, permitted, self._job_dials)
         if self._watch.live(peer_id):

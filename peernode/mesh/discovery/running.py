@@ -10,6 +10,7 @@ from libp2p.host.basic_host import BasicHost
 
 from peernode.mesh.addresses import is_loopback
 from peernode.mesh.connections import Connections
+from peernode.mesh.discovery.dht import DhtDiscovery
 from peernode.mesh.discovery.lan import LanDiscovery
 from peernode.mesh.settings import MeshSettings
 
@@ -28,6 +29,9 @@ class Discovery:
         rng: random.Random,
     ) -> None:
         self._lan: LanDiscovery | None = None
+        self._dht: DhtDiscovery | None = None
+        if settings.dht:
+            self._dht = DhtDiscovery(host, connections=connections, network=network, own_addresses=own_addresses)
         # Who listens on loopback only has nothing to say to others, and nothing to hear from them.
         if settings.mdns and any(not is_loopback(str(address)) for address in host.get_transport_addrs()):
             self._lan = LanDiscovery(
@@ -43,3 +47,5 @@ class Discovery:
         async with trio.open_nursery() as nursery:
             if self._lan is not None:
                 nursery.start_soon(self._lan.run)
+            if self._dht is not None:
+                nursery.start_soon(self._dht.run)
