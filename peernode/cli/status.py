@@ -35,9 +35,23 @@ def _name(value: object) -> str:
     if isinstance(value, dict):
         if "state" in value:
             return _model(value)
+        if "reach" in value:
+            return _reachability(value)
         named = value.get("id") or value.get("peer_id")
         return str(named) if named else ", ".join(f"{key} {inner}" for key, inner in value.items())
     return str(value)
+
+
+def _reachability(known: Mapping[str, Any]) -> str:
+    """How others reach this node, and what its operator can do about it."""
+    said = [str(known["reach"]) + (f" ({known['reason']})" if known["reason"] else "")]
+    if known["address"]:
+        said.append(f"seen by peers as {known['address']}")
+    if known["relaying"]:
+        said.append(f"relays for others, {known['circuits']} connections now")
+    if known["router"]:
+        said.append(f"router: {known['router']}")
+    return "; ".join(said) + (f". {known['remedy']}" if known["remedy"] else "")
 
 
 def _model(model: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from peernode.cli.status import _model
+from peernode.cli.status import _model, _reachability
 
 IDLE = {"id": "tiny", "progress": None, "error": None, "slots": 8, "free_slots": 8, "decode_tps": 0, "prefill_tps": 0}
 
@@ -26,3 +26,22 @@ IDLE = {"id": "tiny", "progress": None, "error": None, "slots": 8, "free_slots":
 )
 def test_a_models_line(changes: dict[str, object], line: str) -> None:
     assert _model({**IDLE, **changes}) == line
+
+
+REACH = {"reach": "public", "reason": "", "address": "", "remedy": "", "relaying": False, "circuits": 0, "router": ""}
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"reach": "off"}, "off"),
+        (
+            {"reach": "private", "reason": "nat", "address": "/ip4/198.51.100.2/tcp/4701", "remedy": "Forward it."},
+            "private (nat); seen by peers as /ip4/198.51.100.2/tcp/4701. Forward it.",
+        ),
+        ({"relaying": True, "circuits": 3}, "public; relays for others, 3 connections now"),
+        ({"router": "opened TCP port 1 of x"}, "public; router: opened TCP port 1 of x"),
+    ],
+)
+def test_a_line_on_reachability(changes: dict[str, object], line: str) -> None:
+    assert _reachability({**REACH, **changes}) == line

@@ -13,7 +13,6 @@ from libp2p.io.abc import ReadWriteCloser
 from libp2p.io.exceptions import ConnectionClosedError
 from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.peer.id import ID
-from libp2p.security.pnet.protector import new_protected_conn
 from multiaddr import Multiaddr
 
 from peernode.mesh.nat.circuit_messages import give_up
@@ -87,8 +86,7 @@ async def upgrade(host: BasicHost, stream: INetStream, *, relay: str, peer: str,
     try:
         with trio.fail_after(UPGRADE_DEADLINE_S):
             if dialler:
-                protected = raw if network.psk is None else new_protected_conn(raw, network.psk)
-                connection: INetConn | None = await network.upgrade_outbound_raw_conn(protected, expected)
+                connection: INetConn | None = await network.upgrade_outbound_raw_conn(raw, expected)
             else:
                 muxed = await network.upgrade_inbound_raw_conn(raw, address)
                 connection = connection_of(host, expected, muxed)

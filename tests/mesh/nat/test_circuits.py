@@ -16,6 +16,7 @@ from peernode.mesh.nat.errors import RelayRefused
 from peernode.mesh.nat.relay_client import RelayClient
 from peernode.mesh.nat.relay_limits import RelayLimits
 from peernode.mesh.nat.relay_service import RelayService
+from peernode.mesh.settings import MeshSettings
 
 
 def own_address(host):
@@ -197,3 +198,31 @@ async def test_a_relayed_connection_is_no_way_to_a_relay(start_host, relay, call
         with pytest.raises(RelayRefused) as refused:
             await client.reserve(id_of(called))
         assert "not allowed" in refused.value.cause
+
+
+async def test_circuits_of_a_private_network_need_its_key(start_host, open_stream):
+    key = MeshSettings(shared_key=bytes(range(32)))
+    async with (
+        start_host(settings=key) as relay,
+        start_host(settings=key) as called,
+        start_host(settings=key) as caller,
+    ):
+        RelayService(relay, RelayLimits()).switch(True)
+        await dial_address(called, id_of(relay), own_address(relay))
+        await client_of(called, reserved={id_of(relay)}).reserve(id_of(relay))
+        await client_of(caller).call(id_of(called), through(relay))
+        stream = await open_stream(caller, called)
+        await stream.write(b"hello")
+        assert await stream.read(5) == b"hello"
+
+
+async def test_a_peer_that_is_not_allowed_does_not_get_in_through_a_relay_either(start_host, relay):
+    only = MeshSettings(allow_peers=frozenset({id_of(relay)}))
+    async with start_host(settings=only) as called, start_host() as caller:
+        await dial_address(called, id_of(relay), own_address(relay))
+        await client_of(called, reserved={id_of(relay)}).reserve(id_of(relay))
+        with pytest.raises(DialFailed):
+            await client_of(caller).call(id_of(called), through(relay))
+            await connections(caller, called)[0].event_closed.wait()
+            raise DialFailed("The connection was closed at once.")
+        assert not connections(called, caller)
