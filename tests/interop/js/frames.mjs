@@ -5,8 +5,10 @@ import { concat } from './canonical.mjs'
 export const FRAME_BYTES = 1_048_576
 
 export class Frames {
-  constructor (stream) {
+  // The first frame may have `opening` bytes if that is more than others may have.
+  constructor (stream, opening = FRAME_BYTES) {
     this.stream = stream
+    this.most = opening
     this.buffered = new Uint8Array(0)
     this.ready = []
     this.waiting = null
@@ -59,10 +61,11 @@ export class Frames {
   split () {
     while (this.buffered.length >= 4) {
       const length = new DataView(this.buffered.buffer, this.buffered.byteOffset).getUint32(0)
-      if (length > FRAME_BYTES) throw new Error(`a frame of ${length} bytes`)
+      if (length > this.most) throw new Error(`a frame of ${length} bytes`)
       if (this.buffered.length < 4 + length) return
       this.deliver(this.buffered.slice(4, 4 + length))
       this.buffered = this.buffered.slice(4 + length)
+      this.most = FRAME_BYTES
     }
   }
 

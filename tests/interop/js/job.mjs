@@ -3,28 +3,11 @@
 import { receiptChecks } from './billing.mjs'
 import { ProtocolError } from './errors.mjs'
 import { Frames } from './frames.mjs'
-import { Conversation, JOB_PROTOCOL, decodeFrame, encodeFrame } from './job_frames.mjs'
+import { JOB_PROTOCOL } from './job_frames.mjs'
 import { open, seal } from './signed.mjs'
+import { Talk } from './talk.mjs'
 
 const SECONDS = { accept: 10, firstTokens: 60, tokens: 30, receipt: 10, end: 5 }
-
-class Talk {
-  constructor (frames) {
-    this.frames = frames
-    this.conversation = new Conversation()
-  }
-
-  async send (name, ...fields) {
-    this.conversation.observe('coordinator', name)
-    await this.frames.send(encodeFrame(name, ...fields))
-  }
-
-  async next (seconds) {
-    const frame = decodeFrame(await this.frames.next(seconds))
-    this.conversation.observe('provider', frame.name)
-    return frame
-  }
-}
 
 // What this coordinator owes each provider, and its word on it.
 export class Accounts {
@@ -47,7 +30,7 @@ export class Accounts {
 export async function runJob (node, peer, identity, accounts, offer, card, cancelAfter = Infinity) {
   const frames = new Frames(await node.dialProtocol(peer, JOB_PROTOCOL))
   try {
-    return await converse(new Talk(frames), identity, accounts, offer, card, cancelAfter)
+    return await converse(new Talk(frames, 'coordinator'), identity, accounts, offer, card, cancelAfter)
   } finally {
     await frames.close()
   }

@@ -1,7 +1,7 @@
 // The test's program: joins, advertises, runs jobs on the first provider it learns of, tells as JSON lines what it saw.
 // Takes its settings as one JSON argument: network, join, listen, seed (hex), model, others (peer ids to wait for),
-// shared_key (hex, for a private network), and either a prompt for its own round of jobs, or a request (its canonical
-// list) to order so many times.
+// shared_key (hex, for a private network), and a prompt for its own round of jobs, or a request (its canonical list) to
+// order so many times, or provides to run jobs itself.
 
 import { randomBytes } from 'node:crypto'
 import { createInterface } from 'node:readline'
@@ -9,6 +9,7 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import { maxCredits } from './billing.mjs'
 import { Accounts, runJob } from './job.mjs'
 import { Peer } from './peer.mjs'
+import { CARD, Provider } from './provider.mjs'
 
 const settings = JSON.parse(process.argv[2])
 const PATIENCE_MS = 120_000
@@ -103,6 +104,7 @@ async function main () {
     network: settings.network,
     listen: settings.listen,
     sharedKey: settings.shared_key,
+    models: settings.provides ? [CARD] : [],
     changed: (kind, advert) => {
       tell(`peer_${kind}`, { peer: advert.peer, models: advert.models.map((model) => model.id) })
       watch.changed()
@@ -110,9 +112,21 @@ async function main () {
     refused: (by, error) => tell('advert_refused', { by, code: error.code })
   })
   tell('listening', { peer_id: peer.peerId, addresses: peer.node.getMultiaddrs().map(String) })
+  if (settings.provides) await new Provider(peer, (what) => tell('served', what)).start()
   await peer.join(settings.join)
   await peer.advertise()
+  if (!settings.provides) await order(peer, watch)
+  tell('waiting')
+  for await (const line of createInterface({ input: process.stdin })) {
+    if (line === 'depart') await peer.depart()
+    if (line === 'stop') break
+  }
+  await peer.stop()
+  tell('stopped')
+  process.exit(0)
+}
 
+async function order (peer, watch) {
   const offering = () => [...peer.table.live().values()].find((advert) => advert.models.some((model) => model.id === settings.model))
   const provider = await watch.until(offering, 'advert with the model')
   await watch.until(() => settings.others.every((other) => peer.table.live().has(other)), 'advert of the others')
@@ -136,14 +150,6 @@ async function main () {
     await run('elsewhere', { ...offer(request), network: 'another' })
     await run('nonsense', { ...offer(request), request: ['nonsense'] })
   }
-  tell('waiting')
-  for await (const line of createInterface({ input: process.stdin })) {
-    if (line === 'depart') await peer.depart()
-    if (line === 'stop') break
-  }
-  await peer.stop()
-  tell('stopped')
-  process.exit(0)
 }
 
 main().catch((error) => {

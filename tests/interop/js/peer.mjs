@@ -1,4 +1,4 @@
-// A peernode without models on js-libp2p: docs/protocol.md, sections 2, 5, 6 and 8.
+// A peernode on js-libp2p: docs/protocol.md, sections 2, 5, 6 and 8.
 
 import { noise } from '@chainsafe/libp2p-noise'
 import { yamux } from '@chainsafe/libp2p-yamux'
@@ -20,13 +20,14 @@ const LEASE_MS = 15_000
 const RENEW_MS = 5000
 
 export class Peer {
-  static async start ({ seed, network, listen, sharedKey, changed, refused }) {
+  static async start ({ seed, network, listen, sharedKey, models = [], changed, refused }) {
     const peer = new Peer()
     peer.identity = new Identity(seed)
     peer.network = network
     peer.refused = refused
     peer.topic = `/peernode/${network}/adverts/1`
     peer.seq = 0
+    peer.models = models // lists in signing order
     peer.table = new Table(network, changed)
     peer.node = await createLibp2p({
       privateKey: await generateKeyPairFromSeed('Ed25519', seed),
@@ -76,9 +77,11 @@ export class Peer {
 
   advert (leaseMs) {
     const now = this.number()
+    const models = leaseMs > 0 ? this.models : []
+    const slots = models.length
     const addresses = this.node.getMultiaddrs().map(String)
     const fields = [
-      this.network, this.peerId, this.seq, now, leaseMs, addresses, 'interop', 0, 0, 0, [], [0, new Uint8Array(0)]
+      this.network, this.peerId, this.seq, now, leaseMs, addresses, 'interop', slots, slots, 0, models, [0, new Uint8Array(0)]
     ]
     const advert = seal('advert', fields, this.identity)
     this.table.takeAdvert(advert.envelope)
