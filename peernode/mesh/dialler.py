@@ -169,6 +169,8 @@ class Dialler:
                 self._dialling.pop(peer_id, None)
         if reached is not None:
             self._backoff.succeeded(reached)
+            if not self._watch.live(peer_id):
+                self.hung_up(peer_id)
             if not is_circuit(reached):  # relays change; they are learned anew
                 self._known.reached(peer_id, reached)
             return None
