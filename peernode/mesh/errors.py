@@ -28,6 +28,12 @@ class ListenFailed(MeshError):
     code: ClassVar[str] = "listen_failed"
 
 
+class HostFell(MeshError):
+    """The libp2p host ended by itself; the supervisor starts another."""
+
+    code: ClassVar[str] = "host_fell"
+
+
 class BadJoinAddress(MeshError):
     """A ``--join`` address is not a TCP multiaddr with a peer id."""
 

@@ -18,6 +18,7 @@ from libp2p.crypto.x25519 import create_new_key_pair as create_x25519_key_pair
 from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
 from libp2p.network.config import ConnectionConfig, RetryConfig
+from libp2p.network.swarm import Swarm
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
 from libp2p.security.noise.transport import Transport as NoiseTransport
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
@@ -25,7 +26,7 @@ from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
 from peernode.mesh import hardening
-from peernode.mesh.errors import ListenFailed
+from peernode.mesh.errors import HostFell, ListenFailed
 from peernode.mesh.hardening.peer_gate import GuardedUpgrader, guard_of
 from peernode.mesh.limits.guard import Guard
 
@@ -96,11 +97,12 @@ def build_host(seed: bytes, listen: Sequence[str], guard: Guard | None = None) -
 async def listening(host: BasicHost, listen: Sequence[str]) -> AsyncIterator[None]:
     """Run ``host`` on the ``listen`` addresses, with its bans enforced; close its sockets for certain on the way out.
 
-    Raises ``ListenFailed`` if no address could be bound.
+    Raises ``ListenFailed`` if no address could be bound, ``HostFell`` if the host ends by itself.
     """
     addresses = [Multiaddr(address) for address in listen]
     async with host.run(addresses), trio.open_nursery() as nursery:
         nursery.start_soon(guard_of(host.get_network()).enforce, host.get_network())
+        nursery.start_soon(_raise_when_over, host.get_network())
         try:
             if addresses and not host.get_transport_addrs():
                 raise ListenFailed(
@@ -110,10 +112,26 @@ async def listening(host: BasicHost, listen: Sequence[str]) -> AsyncIterator[Non
                 )
             yield
         finally:
+            nursery.cancel_scope.cancel()
             # Before leaving run(): otherwise the sockets stay open, and peers keep talking to a dead stream.
             with trio.CancelScope(deadline=trio.current_time() + CLOSE_DEADLINE_S, shield=True):
                 await host.close()
-            nursery.cancel_scope.cancel()
+
+
+async def _raise_when_over(swarm: Swarm) -> None:
+    """Raise ``HostFell`` when the library's service or one of its listeners has ended without an error."""
+    over: trio.Event = trio.Event()
+
+    async def wait(ending: Awaitable[None]) -> None:
+        await ending
+        over.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait, swarm.manager.wait_finished())
+        for listener in swarm.listeners.values():
+            nursery.start_soon(wait, listener._stopped.wait())
+        await over.wait()
+        raise HostFell("The libp2p host ended by itself.")
 
 
 def sole_cause(error: Exception) -> Exception:

@@ -214,7 +214,9 @@ class Mesh:
         flow = self.traffic.flow(GOSSIP)
         gossip = Gossip(host, network=self._network, directory=self.directory, flow=flow)
         async with listening(host, self._listen), trio.open_nursery() as nursery:
-            self._listen = [str(address) for address in host.get_transport_addrs()]  # a restart keeps the port
+            bound = [str(address) for address in host.get_transport_addrs()]
+            if len(bound) >= len(self._listen):  # one that failed now may be free at the next restart
+                self._listen = bound  # a restart keeps the port
             self._life = _Life(host, connections, gossip, nursery)
             try:
                 for protocol, handler in self._handlers.items():
