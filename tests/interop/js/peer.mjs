@@ -55,14 +55,14 @@ export class Peer {
     await this.node.dial(multiaddr(address))
   }
 
-  // Once a peer that takes gossip is connected: the first advert, and from then on a new one every five seconds.
+  // Once a peer that takes gossip is connected: the first advert, and from then on a renewal every five seconds.
   async advertise () {
     while (this.pubsub.getSubscribers(this.topic).length === 0) {
       await new Promise((resolve) => this.pubsub.addEventListener('subscription-change', resolve, { once: true }))
     }
     const advert = this.advert(LEASE_MS)
     await this.pubsub.publish(this.topic, advert.envelope)
-    this.renewing = setInterval(() => this.advert(LEASE_MS), RENEW_MS)
+    this.renewing = setInterval(() => this.renew(advert.digest.slice(0, 16)), RENEW_MS)
   }
 
   async depart () {
@@ -87,6 +87,13 @@ export class Peer {
     this.table.takeAdvert(advert.envelope)
     this.sync.news()
     return advert
+  }
+
+  renew (advertDigest) {
+    const now = this.number()
+    const fields = [this.network, this.peerId, this.seq, now, LEASE_MS, this.models.length, 0, advertDigest]
+    this.table.takeRenewal(seal('renewal', fields, this.identity).envelope)
+    this.sync.news()
   }
 
   number () {

@@ -56,7 +56,7 @@ export class Sync {
       stream.abort(new Error('there is a session with this peer'))
       return
     }
-    const session = new Session(new Frames(stream), this.table, peer, (error) => this.refused(peer, error))
+    const session = new Session(new Frames(stream), this.table, this.ownPeerId, peer, (error) => this.refused(peer, error))
     this.sessions.set(peer, session)
     try {
       await session.run()
@@ -70,21 +70,23 @@ export class Sync {
 }
 
 class Session {
-  constructor (frames, table, peer, refused) {
+  constructor (frames, table, own, peer, refused) {
     this.frames = frames
     this.table = table
+    this.own = own
     this.peer = peer
     this.refused = refused
-    this.theirs = new Map()
+    this.theirs = new Map() // the number that the neighbour has, or was told of, by originator
     this.wanted = new Set()
-    this.enough = new Set()
-    this.told = false
+    this.muted = new Map() // since when the originator is live: a new life is told of again
     this.spoke = performance.now()
     this.bad = 0
   }
 
   async run () {
-    await this.send([HAVE, this.table.numbers()])
+    const numbers = this.table.numbers()
+    for (const [peer, seq] of numbers) this.theirs.set(peer, seq) // it will ask for what it lacks
+    for (let at = 0; at === 0 || at < numbers.length; at += 8192) await this.send([HAVE, numbers.slice(at, at + 8192)])
     this.timer = setInterval(() => this.tell(), BATCH_MS)
     for (;;) this.take(decodeMessage(await this.frames.next(QUIET_S)))
   }
@@ -99,38 +101,42 @@ class Session {
   }
 
   tell () {
-    if (!this.told) return
     const records = []
     for (const [peer, seq] of this.table.numbers()) {
       const holding = this.table.holding(peer)
       const known = this.theirs.get(peer) ?? 0
       const asked = this.wanted.has(peer)
-      if (peer === this.peer || holding === undefined || this.enough.has(peer) || (seq <= known && !asked)) continue
+      if (peer === this.peer || holding === undefined || this.isMuted(peer, holding) || (seq <= known && !asked)) continue
       const advert = asked || known < holding.advertSeq ? holding.advert : new Uint8Array(0)
       records.push([holding.age_ms, advert, holding.renewal])
       this.theirs.set(peer, seq)
     }
     this.wanted.clear()
-    if (records.length > 0) for (let at = 0; at < records.length; at += 8) this.send([RECORDS, records.slice(at, at + 8)])
-    else if (performance.now() - this.spoke > KEEP_ALIVE_MS) this.send([HAVE, []])
+    for (let at = 0; at < records.length; at += 8) this.send([RECORDS, records.slice(at, at + 8)])
+    if (performance.now() - this.spoke > KEEP_ALIVE_MS) this.send([HAVE, []])
+  }
+
+  isMuted (peer, holding) {
+    return peer !== this.own && this.muted.get(peer) === holding.joined
   }
 
   take ([kind, entries]) {
-    if (kind === HAVE) {
-      const lacking = entries.filter(({ peer, seq }) => seq > this.table.latest(peer)).map(({ peer }) => peer)
-      for (const { peer, seq } of entries) this.know(peer, seq)
-      if (lacking.length > 0) this.send([WANT, lacking])
-    }
+    if (kind === HAVE) this.compare(entries)
     if (kind === RECORDS) for (const entry of entries) this.takeRecord(entry)
-    if (kind === ENOUGH) for (const peer of entries) this.enough.add(peer)
+    if (kind === ENOUGH) for (const peer of entries) this.muted.set(peer, this.table.holding(peer)?.joined)
     if (kind === WANT) {
       for (const peer of entries) {
-        this.enough.delete(peer)
+        this.muted.delete(peer)
         this.wanted.add(peer)
       }
     }
-    this.told = true
     this.tell()
+  }
+
+  compare (numbers) {
+    const lacking = numbers.filter(({ peer, seq }) => seq > this.table.latest(peer) && peer !== this.own)
+    if (lacking.length > 0) this.send([WANT, lacking.map(({ peer }) => peer)])
+    for (const { peer, seq } of numbers) this.know(peer, seq)
   }
 
   know (peer, seq) {
@@ -139,9 +145,11 @@ class Session {
 
   takeRecord ({ age_ms: age, advert, renewal }) {
     try {
-      if (renewal.length === 0) this.table.takeAdvert(advert, age)
-      else if (this.table.takeRenewal(renewal, age, advert) === 'unknown advert') this.send([WANT, [nameIn(renewal)]])
-      for (const raw of [advert, renewal]) if (raw.length > 0) this.know(nameIn(raw), numberIn(raw))
+      const renews = renewal.length > 0
+      const outcome = renews ? this.table.takeRenewal(renewal, age, advert) : this.table.takeAdvert(advert, age)
+      const newest = renews ? renewal : advert
+      if (outcome === 'unknown advert') this.send([WANT, [nameIn(newest)]])
+      else this.know(nameIn(newest), numberIn(newest))
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
       this.refused(error)

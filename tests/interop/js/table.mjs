@@ -7,7 +7,7 @@ const TOLERANCE_MS = 30_000
 const NOTHING = new Uint8Array(0)
 
 export class Table {
-  // `changed(kind, advert)` is called for whoever joined, changed or departed.
+  // `changed(kind, advert)` is called for whoever joined, changed, renewed or departed.
   constructor (network, changed) {
     this.network = network
     this.changed = changed
@@ -37,52 +37,49 @@ export class Table {
       age_ms: Math.round(entry.age_ms + performance.now() - entry.received),
       advert: entry.advert.envelope,
       advertSeq: entry.advert.fields.seq,
-      renewal: entry.renewal?.envelope ?? NOTHING
+      renewal: entry.renewal?.envelope ?? NOTHING,
+      joined: entry.joined
     }
   }
 
   // Both throw a ProtocolError for what is not genuine, and give false for what changes nothing.
   takeAdvert (raw, ageMs = 0) {
-    const advert = open('advert', raw, this.network)
-    const { peer, seq, lease_ms: lease } = advert.fields
-    const known = this.live().has(peer)
-    if (seq <= this.latest(peer) || !inItsTime(advert.fields) || (lease > 0 && ageMs >= lease)) return false
-    this.entries.set(peer, entryOf(advert, undefined, advert.fields, ageMs))
-    this.changed(lease === 0 ? 'departed' : known ? 'changed' : 'joined', advert.fields)
-    return true
+    return this.take(open('advert', raw, this.network), undefined, ageMs)
   }
 
-  // `advertRaw` is the advert that came with it, if one did: its own lease may be long over, the renewal decides.
-  // Gives 'unknown advert' when the advert that is renewed neither came along nor is held here.
+  // Of the advert that is given, or else of the one that is held; gives 'unknown advert' when it is not of that one.
   takeRenewal (raw, ageMs = 0, advertRaw = NOTHING) {
     const renewal = open('renewal', raw, this.network)
-    const { peer, seq, lease_ms: lease } = renewal.fields
-    if (seq <= this.latest(peer) || !inItsTime(renewal.fields) || ageMs >= lease) return false
-    const entry = this.entries.get(peer)
-    const known = this.live().has(peer)
-    const advert = advertRaw.length > 0 ? open('advert', advertRaw, this.network) : entry?.over ? undefined : entry?.advert
-    if (advert === undefined || !renews(renewal.fields, advert)) return 'unknown advert'
-    this.entries.set(peer, entryOf(advert, renewal, renewal.fields, ageMs))
-    if (!known || advert.envelope !== entry.advert.envelope) this.changed(known ? 'changed' : 'joined', advert.fields)
-    return true
+    const { peer, seq, advert: digest } = renewal.fields
+    if (seq <= this.latest(peer)) return false
+    const held = this.live().has(peer) ? this.entries.get(peer).advert : undefined
+    const advert = advertRaw.length > 0 ? open('advert', advertRaw, this.network) : held
+    const named = advert !== undefined && equal(advert.digest.subarray(0, 16), digest)
+    const sound = named && advert.fields.peer === peer && advert.fields.seq < seq && advert.fields.lease_ms > 0
+    return sound ? this.take(advert, renewal, ageMs) : 'unknown advert'
   }
-}
 
-function renews (renewal, { fields, digest }) {
-  return fields.peer === renewal.peer && fields.lease_ms > 0 && fields.seq < renewal.seq &&
-    equal(digest.subarray(0, 16), renewal.advert)
-}
-
-function entryOf (advert, renewal, newest, ageMs) {
-  const received = performance.now()
-  return {
-    advert,
-    renewal,
-    seq: newest.seq,
-    age_ms: ageMs,
-    received,
-    over: newest.lease_ms === 0,
-    ends: received + Math.max(newest.lease_ms - ageMs, newest.lease_ms / 2)
+  take (advert, renewal, ageMs) {
+    const newest = renewal?.fields ?? advert.fields
+    const { peer, seq, lease_ms: lease } = newest
+    if (seq <= this.latest(peer) || !inItsTime(newest) || (lease > 0 && ageMs >= lease)) return false
+    const before = this.live().has(peer) ? this.entries.get(peer) : undefined
+    const received = performance.now()
+    const longest = newest.issued_ms + lease + TOLERANCE_MS - Date.now()
+    this.entries.set(peer, {
+      advert,
+      renewal,
+      seq,
+      age_ms: ageMs,
+      received,
+      joined: before?.joined ?? received,
+      over: lease === 0,
+      ends: received + Math.min(Math.max(lease - ageMs, lease / 2), longest)
+    })
+    if (lease === 0) this.changed('departed', advert.fields)
+    else if (before === undefined) this.changed('joined', advert.fields)
+    else this.changed(equal(before.advert.digest, advert.digest) ? 'renewed' : 'changed', advert.fields)
+    return true
   }
 }
 
