@@ -6,18 +6,15 @@ ended, so that no job is cut. Leaves the exchange to ``hole_punch``.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Awaitable, Callable
 
 import structlog
 import trio
 from libp2p.abc import INetConn
-from libp2p.host.basic_host import BasicHost
-from libp2p.peer.id import ID
-from libp2p.pubsub.pubsub_notifee import PubsubNotifee
 
 from peernode.mesh.errors import MeshError
 from peernode.mesh.nat.circuit_messages import DCUTR
-from peernode.mesh.nat.circuit_stream import is_relayed
 from peernode.mesh.nat.hole_punch import HolePuncher
 
 log = structlog.get_logger(__name__)
@@ -33,10 +30,12 @@ DRAIN_LOOK_S = 0.25
 class DirectPaths:
     """``dial_known`` dials the addresses at which the peer says it can be reached directly; it raises ``MeshError``."""
 
-    def __init__(self, host: BasicHost, puncher: HolePuncher, *, dial_known: Callable[[str], Awaitable[None]]) -> None:
-        self._network = host.get_network()
+    def __init__(
+        self, puncher: HolePuncher, *, dial_known: Callable[[str], Awaitable[None]], rng: random.Random
+    ) -> None:
         self._puncher = puncher
         self._dial_known = dial_known
+        self._rng = rng
 
     async def improve(self, connection: INetConn) -> None:
         """Tend one relayed connection until it is closed; to be called when it is new. Never raises for a peer."""
@@ -48,12 +47,11 @@ class DirectPaths:
             nursery.start_soon(self._let_go, peer, connection)
             await connection.event_closed.wait()
             nursery.cancel_scope.cancel()
-        if self._puncher.connected_directly(peer):
-            await self._tell_pubsub(peer)
 
     async def _try(self, peer: str, connection: INetConn) -> None:
         for pause_s in PAUSES_S:
-            await trio.sleep(pause_s)
+            # Two that called each other at once would otherwise lead at the same moments for ever.
+            await trio.sleep(pause_s * self._rng.uniform(0.7, 1.5))
             for attempt in (self._dial_known, self._puncher.lead):
                 if self._puncher.connected_directly(peer):
                     return
@@ -78,16 +76,6 @@ class DirectPaths:
                 return await self._let_go(peer, connection)
         await connection.close()
         return None
-
-    async def _tell_pubsub(self, peer: str) -> None:
-        """Its stream went with the relayed connection, and it opens one for new connections only."""
-        for connection in self._network.connections.get(ID.from_string(peer), ()):
-            if connection.is_closed or is_relayed(connection):
-                continue
-            for notifee in self._network.notifees:
-                if isinstance(notifee, PubsubNotifee):
-                    await notifee.connected(self._network, connection)
-            return
 
 
 def _matters(stream: object) -> bool:

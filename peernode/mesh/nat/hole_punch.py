@@ -26,13 +26,17 @@ from peernode.mesh.nat.errors import PunchFailed
 
 log = structlog.get_logger(__name__)
 
-MAX_ADDRESSES = 8
+MAX_ADDRESSES = 4
 # The first SYN is often lost on a NAT that does not expect it yet; the system repeats it after 1, 3 and 7 s.
 DIAL_S = 6.0
 EXCHANGE_S = 10.0
 OPEN_S = 5.0
 # The spec waits half a round trip; a relay that stalls must not make it more than this.
 MAX_WAIT_S = 2.0
+# A peer that leads makes this node dial what it names: seldom enough to be of no use against others.
+FOLLOW_GAP_S = 1.0
+FOLLOWS = 8
+FOLLOWS_S = 300.0
 
 
 class HolePuncher:
@@ -49,6 +53,7 @@ class HolePuncher:
         self._outside = outside
         self._dialable = dialable
         self._busy: set[str] = set()
+        self._follows: dict[str, list[float]] = {}
         host.set_stream_handler(TProtocol(DCUTR), self._follow)
 
     async def lead(self, peer: str) -> None:
@@ -87,7 +92,7 @@ class HolePuncher:
     async def _follow(self, stream: INetStream) -> None:
         """The other side's part: answer, and dial at its word."""
         peer = str(stream.muxed_conn.peer_id)
-        if peer in self._busy or not is_relayed(stream.swarm_conn):
+        if peer in self._busy or not is_relayed(stream.swarm_conn) or self._led_too_often(peer):
             await give_up(stream)
             return
         self._busy.add(peer)
@@ -104,6 +109,15 @@ class HolePuncher:
         finally:
             self._busy.discard(peer)
             await give_up(stream)
+
+    def _led_too_often(self, peer: str) -> bool:
+        now = trio.current_time()
+        self._follows = {each: times for each, times in self._follows.items() if times[-1] > now - FOLLOWS_S}
+        times = [at for at in self._follows.get(peer, ()) if at > now - FOLLOWS_S]
+        if len(times) >= FOLLOWS or (times and times[-1] > now - FOLLOW_GAP_S):
+            return True
+        self._follows[peer] = [*times, now]
+        return False
 
     def _connect_message(self) -> HolePunch:
         addresses = [Multiaddr(address).to_bytes() for address in self._outside()[:MAX_ADDRESSES]]

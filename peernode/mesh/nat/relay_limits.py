@@ -9,17 +9,19 @@ from collections import Counter
 from dataclasses import dataclass
 
 RESERVATION_S = 600.0
+MINUTE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class RelayLimits:
-    """Bounds of one relay. ``circuit_bytes`` counts both directions together; all zero-free."""
+    """Bounds of one relay. ``circuit_bytes`` counts both directions; ``calls_per_minute`` is for one caller."""
 
     reservations: int = 128
     reservations_per_address: int = 16
     circuits: int = 128
     circuits_per_caller: int = 8
     circuits_per_called: int = 32
+    calls_per_minute: int = 30
     circuit_s: float = 3600.0
     circuit_bytes: int = 1 << 30
 
@@ -32,6 +34,7 @@ class RelayBook:
         self._reservations: dict[str, tuple[float, str]] = {}
         self._callers: Counter[str] = Counter()
         self._called: Counter[str] = Counter()
+        self._calls: dict[str, list[float]] = {}
 
     @property
     def circuits(self) -> int:
@@ -61,8 +64,10 @@ class RelayBook:
         """True while ``peer`` can be called through this relay."""
         return self._reservations.get(peer, (0.0, ""))[0] > now_s
 
-    def open_circuit(self, caller: str, called: str) -> bool:
+    def open_circuit(self, caller: str, called: str, now_s: float) -> bool:
         """Count a circuit in; False when a bound is reached."""
+        if self._calls_too_often(caller, now_s):
+            return False
         if (
             self.circuits >= self.limits.circuits
             or self._callers[caller] >= self.limits.circuits_per_caller
@@ -72,6 +77,13 @@ class RelayBook:
         self._callers[caller] += 1
         self._called[called] += 1
         return True
+
+    def _calls_too_often(self, caller: str, now_s: float) -> bool:
+        """Each call makes the called peer work, whatever becomes of it; refused ones count, too."""
+        self._calls = {peer: times for peer, times in self._calls.items() if times[-1] > now_s - MINUTE_S}
+        times = self._calls.setdefault(caller, [])
+        times[:] = [*(at for at in times if at > now_s - MINUTE_S), now_s][-self.limits.calls_per_minute - 1 :]
+        return len(times) > self.limits.calls_per_minute
 
     def close_circuit(self, caller: str, called: str) -> None:
         """Count a circuit out."""

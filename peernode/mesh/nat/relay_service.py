@@ -114,7 +114,7 @@ class RelayService:
         if not called or not self.book.reserved(called, trio.current_time()) or not self._connected(called):
             await write_message(stream, hop_status(NO_RESERVATION))
             return
-        if not self.book.open_circuit(caller, called):
+        if not self.book.open_circuit(caller, called, trio.current_time()):
             log.info("relay_circuit_refused", caller=caller, called=called, circuits=self.book.circuits)
             await write_message(stream, hop_status(OVER_LIMIT))
             return

@@ -26,20 +26,24 @@ LOOK_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class RelayPath:
-    """A peer that is connected directly, and an address at which others can reach it, without its peer id."""
+    """A peer that may relay, and an address at which others can reach it, without its peer id."""
 
     peer: str
     address: str
+    connected: bool = True
 
 
 class Reservations:
-    """``candidates`` gives the peers that may relay, best first; ``reserve`` asks one, or raises ``RelayRefused``."""
+    """``candidates`` gives the peers that may relay, best first; ``reserve`` asks one, or raises ``RelayRefused``.
+
+    A relay whose connection was lost has forgotten this node.
+    """
 
     def __init__(
         self,
         *,
         candidates: Callable[[], Iterable[RelayPath]],
-        reserve: Callable[[str], Awaitable[None]],
+        reserve: Callable[[RelayPath], Awaitable[None]],
         changed: Callable[[], None],
         rng: random.Random,
     ) -> None:
@@ -84,26 +88,28 @@ class Reservations:
 
     async def _keep(self) -> None:
         before = self.addresses()
-        paths = {path.peer: path.address for path in self._candidates()}
-        for relay in [relay for relay in self._held if relay not in paths or not self._wanted]:
+        paths = {path.peer: path for path in self._candidates()}
+        connected = {path.peer for path in paths.values() if path.connected}
+        for relay in [relay for relay in self._held if relay not in connected or not self._wanted]:
             del self._held[relay]
             log.info("relay_lost", relay=relay)
         now = trio.current_time()
         self._refused = {peer: until for peer, until in self._refused.items() if until > now}
         if self._wanted:
             for relay in [relay for relay, (_, due) in self._held.items() if due <= now]:
-                await self._try(relay, paths[relay])
-            for relay, address in paths.items():
+                await self._try(paths[relay])
+            for relay, path in paths.items():
                 if len(self._held) >= WANTED:
                     break
                 if relay not in self._held and relay not in self._refused:
-                    await self._try(relay, address)
+                    await self._try(path)
         if self.addresses() != before:
             self._changed()
 
-    async def _try(self, relay: str, address: str) -> None:
+    async def _try(self, path: RelayPath) -> None:
+        relay = path.peer
         try:
-            await self._reserve(relay)
+            await self._reserve(path)
         except RelayRefused as error:
             log.debug("relay_refused", relay=relay, cause=error.cause)
             self._refused[relay] = trio.current_time() + REFUSED_PAUSE_S * self._rng.uniform(0.8, 1.2)
@@ -112,4 +118,4 @@ class Reservations:
             return
         if relay not in self._held:
             log.info("relay_reserved", relay=relay)
-        self._held[relay] = (address, trio.current_time() + RENEW_S * self._rng.uniform(0.8, 1.2))
+        self._held[relay] = (path.address, trio.current_time() + RENEW_S * self._rng.uniform(0.8, 1.2))

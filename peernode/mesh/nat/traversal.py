@@ -23,6 +23,7 @@ from peernode.mesh.nat.circuit_address import is_circuit
 from peernode.mesh.nat.circuit_stream import is_relayed
 from peernode.mesh.nat.connection_news import ConnectionNews
 from peernode.mesh.nat.direct_paths import DirectPaths
+from peernode.mesh.nat.errors import RelayRefused
 from peernode.mesh.nat.hole_punch import HolePuncher
 from peernode.mesh.nat.port_mapping import PortMapping, Router
 from peernode.mesh.nat.reach import ReachProtocol
@@ -39,6 +40,8 @@ from peernode.mesh.settings import MeshSettings
 log = structlog.get_logger(__name__)
 
 DIRECT_DIAL_S = 3.0
+# Of the peers that this node is not connected to, so many are asked to relay at a time.
+MAX_HEARD = 3
 
 
 def is_active(settings: MeshSettings, listening: Iterable[str]) -> bool:
@@ -68,6 +71,7 @@ class Traversal:
         self._directory = directory
         self._direct = direct
         self._nursery = nursery
+        self._rng = rng
         self.active = is_active(settings, direct())
         self._relay = RelayService(host, RelayLimits())
         self._reservations = Reservations(
@@ -86,7 +90,7 @@ class Traversal:
         self._mapping: PortMapping | None = None
         self._router: Router = UpnpRouter(rng)
         puncher = HolePuncher(host, outside=self._outside, dialable=self._safe)
-        self._paths = DirectPaths(host, puncher, dial_known=self._dial_known)
+        self._paths = DirectPaths(puncher, dial_known=self._dial_known, rng=rng)
 
     async def run(self) -> None:
         """Work until cancelled. When it is off: serve as a relay if told to, and nothing else."""
@@ -153,8 +157,14 @@ class Traversal:
             remedy=status.remedy,
         )
 
-    async def _reserve(self, relay: str) -> None:
-        await self._client.reserve(relay)
+    async def _reserve(self, path: RelayPath) -> None:
+        """Raises ``RelayRefused``."""
+        if not path.connected:
+            try:
+                await dial(self._host, path.peer, path.address)
+            except DialFailed as error:
+                raise RelayRefused("The relay could not be reached.", cause=error.cause) from error
+        await self._client.reserve(path.peer)
 
     async def _dial(self, peer: str, address: str) -> None:
         await dial(self._host, peer, address)
@@ -169,8 +179,23 @@ class Traversal:
     def _direct_peers(self) -> list[str]:
         return [peer for peer, _ in self._direct_connections()]
 
-    def _relay_paths(self) -> Iterable[RelayPath]:
-        """Peers with a direct connection that others can reach as well: not those that are called through relays."""
+    def _relay_paths(self) -> list[RelayPath]:
+        """Connected peers that others can reach as well, in any order; then some that this node only heard of."""
+        connected = list(self._connected_paths())
+        self._rng.shuffle(connected)
+        passed_over = {peer for peer, _ in self._direct_connections()} | {self._peer_id}
+        heard = [
+            RelayPath(peer, addresses[0], connected=False)
+            for peer, signed in self._directory.snapshot().adverts.items()
+            if peer not in passed_over
+            and not any(is_circuit(address) for address in signed.advert.addresses)
+            and (addresses := self._safe(signed.advert.addresses))
+        ]
+        self._rng.shuffle(heard)
+        return connected + heard[:MAX_HEARD]
+
+    def _connected_paths(self) -> Iterable[RelayPath]:
+        """Not those that are called through relays themselves."""
         adverts = self._directory.snapshot().adverts
         for peer, connection in self._direct_connections():
             signed = adverts.get(peer)

@@ -31,7 +31,8 @@ class World:
             rng=random.Random(1),
         )
 
-    async def reserve(self, relay):
+    async def reserve(self, path):
+        relay = path.peer
         self.asked.append((relay, trio.current_time()))
         if relay in self.refusing:
             raise RelayRefused("No.")
@@ -86,3 +87,22 @@ async def test_relays_are_let_go_when_the_need_ends(autojump_clock, nursery):
     await trio.sleep(1)
     assert world.kept.relays == []
     assert world.changes[-1] == []
+
+
+async def test_a_peer_that_is_only_heard_of_may_relay_and_must_stay_connected(autojump_clock, nursery):
+    world = World()
+    paths = [RelayPath("far", "/ip4/198.51.100.9/tcp/1", connected=False)]
+    world.kept._candidates = lambda: paths
+    nursery.start_soon(world.kept.run)
+    world.kept.want(True)
+    await trio.sleep(1)
+    assert world.kept.relays == ["far"]
+    paths[0] = RelayPath("far", "/ip4/198.51.100.9/tcp/1")
+    world.kept.look()
+    await trio.sleep(1)
+    assert len(world.asked) == 1
+    paths[0] = RelayPath("far", "/ip4/198.51.100.9/tcp/1", connected=False)
+    world.kept.look()
+    await trio.sleep(1)
+    assert len(world.asked) == 2  # lost, and asked anew
+    assert world.changes == [["far"]]
