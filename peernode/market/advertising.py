@@ -82,7 +82,9 @@ class Advertiser:
         advert = self._advert(term_ms)
         self._load = (advert.free_slots, advert.queued)
         stated = self._stated
-        if stated is None or self._is_news(advert) or self._rates_moved(advert):
+        # A machine that slept finds its own lease over: then nobody holds the advert that a renewal would name.
+        lapsed = self._mesh.directory.holding(advert.peer) is None
+        if stated is None or lapsed or self._is_news(advert) or self._rates_moved(advert):
             self._stated = sign_advert(advert, self._identity)
             self._stated_s = trio.current_time()
             await self._mesh.publish(self._stated)
