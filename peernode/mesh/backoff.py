@@ -28,10 +28,10 @@ class Backoff:
         """The time of the last failure; minus infinity when it never failed, or succeeded since."""
         return self._failures.get(address, (0, 0.0, float("-inf")))[2]
 
-    def failed(self, address: str, now_s: float) -> None:
-        """Note a failure at ``now_s``: the next try waits 1 s, then 2, 4 … 60, give or take a fifth."""
+    def failed(self, address: str, now_s: float, *, longest_s: float = MAX_PAUSE_S) -> None:
+        """Note a failure at ``now_s``: the next try waits 1 s, then 2, 4 … ``longest_s``, give or take a fifth."""
         count = self._failures.get(address, (0, 0.0, 0.0))[0] + 1
-        pause = min(FIRST_PAUSE_S * 2 ** min(count - 1, 10), MAX_PAUSE_S) * self._rng.uniform(0.8, 1.2)
+        pause = min(FIRST_PAUSE_S * 2 ** min(count - 1, 10), longest_s) * self._rng.uniform(0.8, 1.2)
         self._failures[address] = (count, now_s + pause, now_s)
         self._failures.move_to_end(address)
         while len(self._failures) > MAX_REMEMBERED:

@@ -16,7 +16,7 @@ import trio
 from libp2p.host.basic_host import BasicHost
 
 from peernode.mesh.addresses import dialable
-from peernode.mesh.backoff import Backoff
+from peernode.mesh.backoff import MAX_PAUSE_S, Backoff
 from peernode.mesh.dial_budget import DialBudget
 from peernode.mesh.dialing import DIAL_DEADLINE_S, ConnectionWatch, dial
 from peernode.mesh.directory import Directory
@@ -35,7 +35,12 @@ MAX_DIALS = 128
 MAX_JOB_DIALS = 64
 # A stranger's address that failed is not knocked at again sooner, whatever jobs would like.
 KNOCK_GAP_S = 5.0
-# Peers whose last signed addresses are remembered after their lease ended.
+# Whoever was connected a while ago is tried again often: a network that was cut for a minute heals within seconds. So
+# are, less often, those whom the operator named.
+RECENT_S = 600.0
+RECENT_PAUSE_S = 4.0
+NAMED_PAUSE_S = 15.0
+# Peers of whom addresses and last connection are remembered when they are gone.
 MAX_TOLD = 512
 
 
@@ -68,6 +73,7 @@ class Dialler:
         self._backoff = Backoff(rng)
         self._budget = DialBudget()
         self._told: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self._live_until: OrderedDict[str, float] = OrderedDict()
         self._dialling: dict[str, trio.Lock] = {}
         self._dials = trio.CapacityLimiter(MAX_DIALS)
         self._job_dials = trio.CapacityLimiter(MAX_JOB_DIALS)
@@ -113,8 +119,12 @@ class Dialler:
         self._backoff.failed(peer_id, trio.current_time())
 
     def stayed(self, peer_id: str) -> None:
-        """The peer stayed connected for a while."""
+        """The peer stayed connected for a while, and is lost now."""
         self._backoff.succeeded(peer_id)
+        self._live_until[peer_id] = trio.current_time()
+        self._live_until.move_to_end(peer_id)
+        while len(self._live_until) > MAX_TOLD:
+            self._live_until.popitem(last=False)
 
     def _addresses(self, peer_id: str) -> list[str]:
         """Where the peer may be: as the operator said, as it was reached before, as it signed, as somebody told."""
@@ -140,6 +150,14 @@ class Dialler:
             return True
         now = trio.current_time()
         return now - self._backoff.failed_at(address) >= KNOCK_GAP_S and self._budget.permits(peer_id, address, now)
+
+    def _longest_pause(self, peer_id: str, address: str) -> float:
+        if self._trusts(peer_id, address):
+            if trio.current_time() - self._live_until.get(peer_id, float("-inf")) < RECENT_S:
+                return RECENT_PAUSE_S
+            if peer_id in self._join:
+                return NAMED_PAUSE_S
+        return MAX_PAUSE_S
 
     async def _dial_any(
         self, peer_id: str, addresses: Sequence[str], limiter: trio.CapacityLimiter
@@ -186,7 +204,7 @@ class Dialler:
 
     def _note_failure(self, peer_id: str, address: str, error: DialFailed) -> None:
         self._traffic.dial_failures += 1
-        self._backoff.failed(address, trio.current_time())
+        self._backoff.failed(address, trio.current_time(), longest_s=self._longest_pause(peer_id, address))
         if not self._trusts(peer_id, address):
             self._budget.failed(peer_id, address, trio.current_time())
         log.debug("dial_failed", peer=peer_id, address=address, cause=error.cause)
