@@ -4,6 +4,9 @@ import { concat } from './canonical.mjs'
 
 export const FRAME_BYTES = 1_048_576
 
+// For streams that may also run through a relay: to js-libp2p a circuit whose relay names limits is another matter.
+export const ON_ANY = { runOnLimitedConnection: true }
+
 export class Frames {
   // The first frame may have `opening` bytes if that is more than others may have.
   constructor (stream, opening = FRAME_BYTES) {

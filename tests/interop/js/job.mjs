@@ -2,7 +2,7 @@
 
 import { receiptChecks } from './billing.mjs'
 import { ProtocolError } from './errors.mjs'
-import { Frames } from './frames.mjs'
+import { Frames, ON_ANY } from './frames.mjs'
 import { JOB_PROTOCOL } from './job_frames.mjs'
 import { open, seal } from './signed.mjs'
 import { Talk } from './talk.mjs'
@@ -28,7 +28,7 @@ export class Accounts {
 
 // Runs one job on the provider; `offer` is an object of its fields in signing order. Cancels after so many tokens.
 export async function runJob (node, peer, identity, accounts, offer, card, cancelAfter = Infinity) {
-  const frames = new Frames(await node.dialProtocol(peer, JOB_PROTOCOL))
+  const frames = new Frames(await node.dialProtocol(peer, JOB_PROTOCOL, ON_ANY))
   try {
     return await converse(new Talk(frames, 'coordinator'), identity, accounts, offer, card, cancelAfter)
   } finally {

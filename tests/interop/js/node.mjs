@@ -116,7 +116,7 @@ async function main () {
   await peer.join(settings.join)
   await peer.advertise()
   if (!settings.provides) await order(peer, watch)
-  tell('waiting')
+  tell('waiting', { addresses: peer.node.getMultiaddrs().map(String) })
   for await (const line of createInterface({ input: process.stdin })) {
     if (line === 'depart') await peer.depart()
     if (line === 'stop') break

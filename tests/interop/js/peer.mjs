@@ -2,6 +2,7 @@
 
 import { noise } from '@chainsafe/libp2p-noise'
 import { yamux } from '@chainsafe/libp2p-yamux'
+import { circuitRelayTransport } from '@libp2p/circuit-relay-v2'
 import { generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { gossipsub } from '@libp2p/gossipsub'
 import { identify } from '@libp2p/identify'
@@ -9,7 +10,7 @@ import { preSharedKey } from '@libp2p/pnet'
 import { tcp } from '@libp2p/tcp'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
-import { Frames } from './frames.mjs'
+import { Frames, ON_ANY } from './frames.mjs'
 import { Identity } from './identity.mjs'
 import { seal } from './signed.mjs'
 import { Sync } from './sync.mjs'
@@ -30,19 +31,21 @@ export class Peer {
     peer.models = models // lists in signing order
     peer.table = new Table(network, changed)
     peer.node = await createLibp2p({
+      start: false, // whoever connects finds everything in place
       privateKey: await generateKeyPairFromSeed('Ed25519', seed),
       addresses: { listen: [listen] },
-      transports: [tcp()],
+      transports: [tcp(), circuitRelayTransport()],
       ...(sharedKey ? { connectionProtector: preSharedKey({ psk: keyFile(sharedKey) }) } : {}),
       connectionEncrypters: [noise()],
       streamMuxers: [yamux()],
-      services: { identify: identify(), pubsub: gossipsub({ allowedTopics: [peer.topic] }) }
+      services: { identify: identify(), pubsub: gossipsub({ allowedTopics: [peer.topic], ...ON_ANY }) }
     })
     peer.pubsub = peer.node.services.pubsub
     peer.pubsub.topicValidators.set(peer.topic, (_, message) => peer.judge(message))
     peer.sync = new Sync(peer.node, peer.table, peer.identity.peerId, refused)
     await peer.sync.start()
-    await peer.node.handle(PING_PROTOCOL, (stream) => echo(new Frames(stream)))
+    await peer.node.handle(PING_PROTOCOL, (stream) => echo(new Frames(stream)), ON_ANY)
+    await peer.node.start()
     peer.pubsub.subscribe(peer.topic)
     return peer
   }

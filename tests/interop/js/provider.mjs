@@ -3,7 +3,7 @@
 import { credits, idsDigest, textDigest } from './billing.mjs'
 import { encode, equal } from './canonical.mjs'
 import { ProtocolError } from './errors.mjs'
-import { Frames } from './frames.mjs'
+import { Frames, ON_ANY } from './frames.mjs'
 import { JOB_PROTOCOL, OPENING_BYTES } from './job_frames.mjs'
 import { digestOf, open, seal } from './signed.mjs'
 import { Talk } from './talk.mjs'
@@ -36,7 +36,7 @@ export class Provider {
         this.served({ outcome: error.code ?? error.message })
       }
       await frames.close()
-    })
+    }, ON_ANY)
   }
 
   async converse (talk, coordinator) {

@@ -2,7 +2,7 @@
 
 import { decode, decodeLoosely, encode } from './canonical.mjs'
 import { ProtocolError } from './errors.mjs'
-import { Frames } from './frames.mjs'
+import { Frames, ON_ANY } from './frames.mjs'
 import { integer, list, octets, record, text } from './schema.mjs'
 
 export const SYNC_PROTOCOL = '/peernode/sync/1'
@@ -31,7 +31,7 @@ export class Sync {
   }
 
   async start () {
-    await this.node.handle(SYNC_PROTOCOL, (stream, connection) => this.converse(stream, connection.remotePeer.toString()))
+    await this.node.handle(SYNC_PROTOCOL, (stream, connection) => this.converse(stream, connection.remotePeer.toString()), ON_ANY)
     this.node.addEventListener('peer:connect', (event) => this.tend(event.detail))
   }
 
@@ -39,7 +39,7 @@ export class Sync {
   async tend (peer) {
     if (!(this.ownPeerId < peer.toString())) return
     while (this.node.getConnections(peer).length > 0) {
-      await this.node.dialProtocol(peer, SYNC_PROTOCOL)
+      await this.node.dialProtocol(peer, SYNC_PROTOCOL, ON_ANY)
         .then((stream) => this.converse(stream, peer.toString()))
         .catch(() => {}) // it ended or could not be opened; once more in a second
       await new Promise((resolve) => setTimeout(resolve, 1000))
