@@ -109,9 +109,10 @@ class Mesh:
         known_peers = None if state is None else state / KNOWN_PEERS_FILE
         self._known = KnownPeers(known_peers, network=network, clock_ms=clock_ms)
         self._rng = rng
-        self._sync = Sync(peer_id=self.peer_id, directory=self.directory, rng=rng)
+        self._sync = Sync(peer_id=self.peer_id, directory=self.directory, rng=rng, report=self._guard.bans.report)
         self._handlers: dict[str, Handler] = {SYNC_PROTOCOL: self._sync.serve, PING_PROTOCOL: echo}
         self._life: _Life | None = None
+        self._moved = trio.Event()
 
     def addresses(self) -> list[str]:
         """The multiaddrs at which others can dial this node, with real ports; empty until it listens."""
@@ -119,6 +120,14 @@ class Mesh:
             return []
         traversal = self._life.traversal
         return self._direct_addresses() + (traversal.addresses() if traversal is not None else [])
+
+    async def addresses_changed(self) -> None:
+        """Return when a relay or the router gives this node another address, or takes one away."""
+        await self._moved.wait()
+
+    def _note_move(self) -> None:
+        self._moved.set()
+        self._moved = trio.Event()
 
     def reachability(self) -> NatStatus:
         """Whether peers can connect to this node, through whom if not, and what the operator can do."""
@@ -230,6 +239,7 @@ class Mesh:
                     direct=self._direct_addresses,
                     nursery=nursery,
                     rng=self._rng,
+                    moved=self._note_move,
                 )
                 connections.call_circuits_with(traversal.call)
                 nursery.start_soon(traversal.run)

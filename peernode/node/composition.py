@@ -9,7 +9,7 @@ import random
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import structlog
 import trio
@@ -112,7 +112,7 @@ class Node:
             network=network,
             mesh=self._mesh,
             models=models,
-            changed=self._engines.changed,
+            changed=self._news,
             clock_ms=_now_ms,
         )
         self._admin = AdminView(
@@ -175,6 +175,17 @@ class Node:
             http=self._admin.http,
             models=[engine.model_id for engine in self._engines.engines],
         )
+
+    async def _news(self) -> None:
+        """Return when there is something that others should hear of this node at once."""
+        async with trio.open_nursery() as nursery:
+
+            async def first(wait: Callable[[], Awaitable[None]]) -> None:
+                await wait()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(first, self._engines.changed)
+            nursery.start_soon(first, self._mesh.addresses_changed)
 
     async def _drain(self) -> None:
         """Leave the directory, take no new jobs, and let running ones end for up to ``drain_s``."""

@@ -198,3 +198,32 @@ def test_a_router_that_opens_ports_makes_a_node_public_and_gets_its_port_back(in
         assert f"/ip4/198.51.100.20/tcp/4701/p2p/{node.peer_id}" in status["addresses"]
         assert node.stop() == 0
         assert said.readline() == "closed 4701\n"
+
+
+def test_with_two_relays_one_may_die_at_any_time(internet, launch_in, model_path):
+    first, second = internet.public("first", 10), internet.public("second", 11)
+    here, there = internet.behind_nat("here", 20), internet.behind_nat("there", 30)
+    internet.separate(here, there)
+    relays = {}
+    for host in (first, second):
+        relay = launch_in(host, "--no-http", joins=tuple(relays.values()))
+        relays[relay.peer_id] = relay
+    provider = launch_in(there, "--model", str(model_path), "--no-http", joins=tuple(relays.values()))
+    edge = launch_in(here, joins=tuple(relays.values()))
+    for relay in relays:
+        provider.wait_for("relay_reserved", timeout_s=90, where=lambda line, relay=relay: line["relay"] == relay)
+    provider.wait_for_model()
+    edge.wait_for_offer(provider.peer_id)
+    edge.wait_for("peer_connected", where=lambda line: line["peer"] == provider.peer_id)
+
+    with asking(here, edge, 16) as ended:
+        way = path(here, edge, provider)
+        assert ended()["reason"] == "length"
+    used = next(relay for relay in relays if way == f"relayed via {relay}")
+    (other,) = relays.keys() - {used}
+    relays[used].kill()
+    provider.wait_for("relay_lost")
+
+    with asking(here, edge, 16) as ended:
+        assert ended()["reason"] == "length"
+    assert path(here, edge, provider) == f"relayed via {other}"

@@ -52,7 +52,10 @@ def is_active(settings: MeshSettings, listening: Iterable[str]) -> bool:
 
 
 class Traversal:
-    """``direct`` gives this node's own addresses with its id; ``nursery`` lives as long as the host does."""
+    """``direct`` gives this node's own addresses with its id; ``nursery`` lives as long as the host does.
+
+    ``moved`` is called when ``addresses`` gives others than before.
+    """
 
     def __init__(
         self,
@@ -64,6 +67,7 @@ class Traversal:
         direct: Callable[[], Sequence[str]],
         nursery: trio.Nursery,
         rng: random.Random,
+        moved: Callable[[], None] = lambda: None,
     ) -> None:
         self._host = host
         self._peer_id = peer_id
@@ -71,6 +75,7 @@ class Traversal:
         self._directory = directory
         self._direct = direct
         self._nursery = nursery
+        self._moved = moved
         self._rng = rng
         self.active = is_active(settings, direct())
         self._relay = RelayService(host, RelayLimits())
@@ -141,10 +146,11 @@ class Traversal:
         if self._settings.upnp and private and verdict.nat and self._mapping is None:
             self._mapping = PortMapping(self._router, opened=self._rounds.ask_at)
             self._nursery.start_soon(self._mapping.keep, self._rounds.port)
-        self._tell()
+        self._addresses_changed()
 
     def _addresses_changed(self) -> None:
         self._tell()
+        self._moved()
 
     def _tell(self) -> None:
         status = self.status()
