@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import trio
+
 from peernode.edge.errors import UnknownPeer
 from peernode.mesh import Mesh, PeerStatus
+from peernode.mesh.limits.bans import Ban
 from peernode.mesh.ping import MAX_COUNT, PROTOCOL, measure
 
 OPEN_S = 10.0
@@ -29,7 +32,11 @@ class PeerView:
         peer whose lease runs although it could not be reached. Values that are not known are None.
         """
         connected = {status.peer_id: status for status in self._mesh.peers()}
-        return [self._row(peer, connected.get(peer)) for peer in sorted(self._known(connected))]
+        bans = {ban.peer_id: ban for ban in self._mesh.bans() if ban.peer_id}
+        return [
+            {**self._row(peer, connected.get(peer)), "banned": _ban(bans.get(peer))}
+            for peer in sorted(self._known(connected) | bans.keys())
+        ]
 
     async def ping(self, name: str, count: int) -> Mapping[str, Any]:
         """Real round trips to the peer whose id is, or alone begins or ends with, ``name``; dials it if need be.
@@ -96,6 +103,10 @@ class PeerView:
             "lease_left_s": round((holding.standing.advert.lease_ms - holding.age_ms) / 1000, 1) if holding else None,
             "suspect": peer not in directory.snapshot().adverts if holding else None,
         }
+
+
+def _ban(ban: Ban | None) -> Mapping[str, Any] | None:
+    return None if ban is None else {"reason": ban.reason, "left_s": round(ban.until_s - trio.current_time(), 1)}
 
 
 def path_of(connection: PeerStatus | None) -> str | None:

@@ -1,23 +1,34 @@
 """What strangers do to a live mesh changes nothing for a good peer."""
 
+import contextlib
 import dataclasses
+import os
 import secrets
+import socket
 import struct
 from contextlib import asynccontextmanager
 
 import pytest
 import trio
 from libp2p.custom_types import TProtocol
-from libp2p.network.stream.exceptions import StreamEOF, StreamReset
+from libp2p.network.stream.exceptions import StreamEOF, StreamError, StreamReset
 from libp2p.peer.peerinfo import info_from_p2p_addr
+from libp2p.pubsub.pb.rpc_pb2 import RPC, ControlGraft, ControlIHave, ControlIWant, ControlMessage, Message
+from libp2p.stream_muxer.exceptions import MuxedStreamError
+from libp2p.stream_muxer.yamux.yamux import FLAG_SYN, TYPE_DATA
+from libp2p.utils.varint import encode_uvarint
 from multiaddr import Multiaddr
 
 from peernode.mesh import DialFailed, FrameTimeout, StreamClosed
+from peernode.mesh.gossip import topic_of
 from peernode.mesh.sync_messages import Record, encode_records
 from peernode.wire.advert import sign_advert
 from peernode.wire.identity import Identity
+from tests.mesh.conftest import NETWORK
 
 ASK = "/peernode/test-ask/1"
+# What a client sends first, so that the server's side begins: multistream's and the protocol's names.
+OPENING = b"".join(encode_uvarint(len(line)) + line for line in (b"/multistream/1.0.0\n", ASK.encode() + b"\n"))
 
 
 async def answer(stream):
@@ -191,5 +202,116 @@ async def test_sync_and_gossip_full_of_forgeries_change_nothing(under_attack, st
             await gossip.write(b"\x28" + b"\xff" * 40)
             await trio.sleep(0.1)  # what is skipped leaves no trace to wait for
         assert set(victim.mesh.directory.snapshot().adverts) == before | {stranger.peer_id}
+
+    await under_attack(attack)
+
+
+@asynccontextmanager
+async def _attacking(start_host, victim, protocol):
+    """A stream from a fresh attacker, and the muxed connection under it."""
+    async with start_host() as attacker:
+        info = info_from_p2p_addr(Multiaddr(victim.mesh.addresses()[0]))
+        await attacker.connect(info)
+        stream = await attacker.new_stream(info.peer_id, [TProtocol(protocol)])
+        yield attacker, stream
+
+
+ODD_RPCS = {
+    "announces two gigabytes": b"\xff\xff\xff\xff\x07" + bytes(1000),
+    "over a mebibyte": encode_uvarint((1 << 20) + 1) + bytes((1 << 20) + 1),
+    "control ids of other kinds": RPC(
+        control=ControlMessage(
+            ihave=[ControlIHave(topicID="x", messageIDs=[b"\x00" * 500] * 200)],
+            iwant=[ControlIWant(messageIDs=[b"nonsense"] * 1000)],
+            graft=[ControlGraft(topicID="no such topic")] * 500,
+        )
+    ),
+    "a bad signed record": RPC(senderRecord=b"\xff" * 300),
+    "a message from nobody": RPC(publish=[Message(data=b"x", topicIDs=[topic_of(NETWORK)])]),
+    "a key that cannot be read": RPC(
+        publish=[Message(from_id=b"\x12\x20" + bytes(32), key=b"\xff" * 40, topicIDs=[topic_of(NETWORK)])]
+    ),
+    "five thousand subscriptions": RPC(
+        subscriptions=[RPC.SubOpts(subscribe=True, topicid=f"topic {number}") for number in range(5000)]
+    ),
+}
+
+
+@pytest.mark.parametrize("rpc", ODD_RPCS.values(), ids=ODD_RPCS.keys())
+async def test_gossip_that_is_odd_in_every_way(under_attack, start_host, rpc):
+    if isinstance(rpc, RPC):
+        raw = rpc.SerializeToString()
+        rpc = encode_uvarint(len(raw)) + raw
+
+    async def attack(victim):
+        for _ in range(3):
+            async with _attacking(start_host, victim, "/meshsub/1.1.0") as (_, stream):
+                with contextlib.suppress(StreamError, MuxedStreamError):  # refused while it is being sent
+                    await stream.write(rpc)
+                await trio.sleep(0.1)  # what is skipped leaves no trace to wait for
+
+    await under_attack(attack)
+
+
+async def test_connections_reset_in_the_middle_of_a_stream(under_attack, start_host):
+    async def attack(victim):
+        for _ in range(5):
+            async with _attacking(start_host, victim, ASK) as (attacker, stream):
+                await stream.write(b"\x00\x00\x10\x00only the beginning")
+                ((connection,),) = attacker.get_network().connections.values()
+                sock = connection.muxed_conn.secured_conn.conn.read_writer.read_write_closer.stream.stream.socket
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                sock.close()
+
+    await under_attack(attack)
+
+
+async def test_streams_without_end_are_bounded_and_their_opener_is_banned_and_shown(under_attack, start_host):
+    conversing, most = 0, 0
+
+    async def handler(stream):
+        nonlocal conversing, most
+        conversing += 1
+        most = max(most, conversing)
+        try:
+            question = await stream.receive(5)
+            await stream.send(b"answer to " + question)
+        finally:
+            conversing -= 1
+
+    async def attack(victim):
+        async with _attacking(start_host, victim, ASK) as (attacker, _):
+            ((connection,),) = attacker.get_network().connections.values()
+            with contextlib.suppress(Exception):
+                for number in range(1000):
+                    header = struct.pack("!BBHII", 0, TYPE_DATA, FLAG_SYN, 10_001 + 2 * number, len(OPENING))
+                    await connection.muxed_conn._write_frame(header + OPENING)
+            await connection.muxed_conn.event_closed.wait()
+            (ban,) = victim.mesh.bans()
+            assert ban.peer_id == str(attacker.get_id())
+            assert "streams" in ban.reason
+            assert 0 < most <= 128
+
+    await under_attack(attack, handler)
+
+
+@pytest.mark.real
+async def test_forty_good_connections_one_after_another_leave_nothing_behind(under_attack, start_host):
+    async def attack(victim):
+        def living():
+            return trio.lowlevel.current_statistics().tasks_living
+
+        async def once():
+            async with _attacking(start_host, victim, ASK) as (_, stream):
+                await stream.write(b"\x00\x00\x00\x01?")
+                assert await stream.read(64) == b"\x00\x00\x00\x0banswer to ?"
+
+        await once()
+        before = len(os.listdir("/proc/self/fd")), living()  # noqa: PTH208
+        for _ in range(40):
+            await once()
+        with trio.fail_after(10):
+            while (len(os.listdir("/proc/self/fd")), living()) > (before[0], before[1] + 8):  # noqa: PTH208
+                await trio.sleep(0.05)
 
     await under_attack(attack)
