@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from peernode.mesh.addresses import host_of
+from peernode.mesh.nat.circuit_address import is_circuit
 
 HOST_BURST = 32.0
 HOST_PER_SECOND = 0.5
@@ -46,9 +47,14 @@ class DialBudget:
 
     def permits(self, peer_id: str, address: str, now_s: float) -> bool:
         """False when the host in ``address``, or ``peer_id`` who claims to be there, wasted too many dials lately."""
-        return self._hosts.left(host_of(address), now_s) >= 1.0 and self._peers.left(peer_id, now_s) >= 1.0
+        return self._hosts.left(_place(peer_id, address), now_s) >= 1.0 and self._peers.left(peer_id, now_s) >= 1.0
 
     def failed(self, peer_id: str, address: str, now_s: float) -> None:
         """Charge a dial that reached nobody, or somebody else."""
-        self._hosts.charge(host_of(address), now_s)
+        self._hosts.charge(_place(peer_id, address), now_s)
         self._peers.charge(peer_id, now_s)
+
+
+def _place(peer_id: str, address: str) -> str:
+    """Whose door a dial knocks at. A relay is not to blame for those who say that they can be called through it."""
+    return f"relayed to {peer_id}" if is_circuit(address) else host_of(address)

@@ -6,6 +6,7 @@ over a circuit to ``circuit_stream``.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Container
 
 import structlog
@@ -16,6 +17,7 @@ from libp2p.host.basic_host import BasicHost
 from libp2p.peer.id import ID
 from libp2p.relay.circuit_v2.pb.circuit_pb2 import HopMessage, PeerId, StopMessage
 
+from peernode.mesh.dial_budget import DialBudget
 from peernode.mesh.errors import DialFailed
 from peernode.mesh.nat.circuit_address import relay_of
 from peernode.mesh.nat.circuit_messages import (
@@ -38,6 +40,7 @@ log = structlog.get_logger(__name__)
 REQUEST_DEADLINE_S = 10.0
 # Handshakes of callers that a relay may have us run at once.
 MAX_ANSWERING = 16
+MAX_ANSWERING_ONE = 2
 Dial = Callable[[str, str], Awaitable[None]]
 
 
@@ -51,7 +54,8 @@ class RelayClient:
         self._host = host
         self._dial = dial
         self._reserved = reserved
-        self._answering = 0
+        self._answering: Counter[str] = Counter()
+        self._budget = DialBudget()
         if answer:
             host.set_stream_handler(TProtocol(STOP), self._answer)
 
@@ -70,7 +74,7 @@ class RelayClient:
         if relay in (peer, str(self._host.get_id())):
             raise DialFailed(f"Peer {peer} could not be reached.", cause="it names itself, or this node, as its relay")
         if not self._connected(relay):
-            await self._dial(relay, relay_address)
+            await self._knock(relay, relay_address)
         try:
             wanted = PeerId(id=ID.from_string(peer).to_bytes())
             stream, message = await self._request(relay, HopMessage(type=HopMessage.CONNECT, peer=wanted))
@@ -85,6 +89,16 @@ class RelayClient:
                 f"Peer {peer} could not be reached.", cause=f"through relay {relay}: {error.sentence} {error.cause}"
             ) from error
         log.info("circuit_dialled", peer=peer, relay=relay)
+
+    async def _knock(self, relay: str, address: str) -> None:
+        """Dial a relay that somebody named; seldom enough if it is vain. Raises ``DialFailed``."""
+        if not self._budget.permits(relay, address, trio.current_time()):
+            raise DialFailed(f"Relay {relay} is not dialled now.", cause="too many dials there were in vain")
+        try:
+            await self._dial(relay, address)
+        except DialFailed:
+            self._budget.failed(relay, address, trio.current_time())
+            raise
 
     def _connected(self, relay: str) -> bool:
         connections = self._host.get_network().connections.get(ID.from_string(relay), ())
@@ -108,6 +122,9 @@ class RelayClient:
             if stream is not None and not answered:
                 await give_up(stream)
 
+    def _too_busy_for(self, caller: str) -> bool:
+        return self._answering.total() >= MAX_ANSWERING or self._answering[caller] >= MAX_ANSWERING_ONE
+
     async def _answer(self, stream: INetStream) -> None:
         """A relay calls: somebody wants to talk to this node through it."""
         relay = str(stream.muxed_conn.peer_id)
@@ -117,16 +134,16 @@ class RelayClient:
                 await write_message(stream, stop_status(MALFORMED))
                 return
             caller = str(ID(call.peer.id))
-            if relay not in self._reserved or is_relayed(stream.swarm_conn) or self._answering >= MAX_ANSWERING:
+            if relay not in self._reserved or is_relayed(stream.swarm_conn) or self._too_busy_for(caller):
                 log.info("circuit_refused", relay=relay, caller=caller)
                 await write_message(stream, stop_status(NOT_ALLOWED))
                 return
             await write_message(stream, stop_status(OK))
-            self._answering += 1
+            self._answering[caller] += 1
             try:
                 connection = await upgrade(self._host, stream, relay=relay, peer=caller, dialler=False)
             finally:
-                self._answering -= 1
+                self._answering -= Counter((caller,))
             log.info("circuit_accepted", peer=caller, relay=relay)
             await connection.event_closed.wait()
         except RelayRefused as error:

@@ -3,10 +3,12 @@
 import pytest
 import trio
 from libp2p.custom_types import TProtocol
+from libp2p.host.exceptions import StreamFailure
 from libp2p.network.stream.exceptions import StreamError
 from libp2p.relay.circuit_v2.pb.circuit_pb2 import HopMessage, PeerId, StopMessage
 from libp2p.stream_muxer.exceptions import MuxedStreamError
 
+from peernode.mesh.dial_budget import DialBudget
 from peernode.mesh.dialing import ConnectionWatch
 from peernode.mesh.dialing import dial as dial_address
 from peernode.mesh.errors import DialFailed
@@ -17,6 +19,9 @@ from peernode.mesh.nat.relay_client import RelayClient
 from peernode.mesh.nat.relay_limits import RelayLimits
 from peernode.mesh.nat.relay_service import RelayService
 from peernode.mesh.settings import MeshSettings
+from peernode.wire.identity import Identity
+
+RELAY = Identity.from_seed(bytes(32)).peer_id
 
 
 def own_address(host):
@@ -226,3 +231,81 @@ async def test_a_peer_that_is_not_allowed_does_not_get_in_through_a_relay_either
             await connections(caller, called)[0].event_closed.wait()
             raise DialFailed("The connection was closed at once.")
         assert not connections(called, caller)
+
+
+async def test_a_relay_is_not_to_blame_for_who_cannot_be_called_through_it():
+    budget = DialBudget()
+    circuit = f"/ip4/198.51.100.10/tcp/4701/p2p/{RELAY}/p2p-circuit"
+    for number in range(200):
+        budget.failed(f"sybil {number}", circuit, 0.0)
+    assert budget.permits("honest", circuit, 0.0)
+    assert budget.permits("honest", "/ip4/198.51.100.10/tcp/4701", 0.0)
+    for _ in range(200):
+        budget.failed("sybil 1", circuit, 0.0)
+    assert not budget.permits("sybil 1", circuit, 0.0)
+
+
+async def test_a_named_relay_that_nobody_finds_is_not_knocked_at_for_ever(start_host):
+    knocks = []
+
+    async def dial(peer, address):
+        knocks.append(address)
+        raise DialFailed("Nobody there.")
+
+    async with start_host() as caller, start_host() as other:
+        client = RelayClient(caller, dial=dial, reserved=())
+        for _ in range(100):
+            with pytest.raises(DialFailed):
+                await client.call(id_of(other), f"/ip4/198.51.100.10/tcp/4701/p2p/{RELAY}/p2p-circuit")
+        assert len(knocks) < 40
+
+
+async def test_a_caller_that_stays_silent_in_the_handshake_holds_up_itself_only(start_host, relay, called, open_stream):
+    async with start_host() as silent, start_host() as caller:
+        await dial_address(silent, id_of(relay), own_address(relay))
+        wanted = PeerId(id=called.get_id().to_bytes())
+        answers = []
+        for _ in range(6):
+            stream = await silent.new_stream(relay.get_id(), [TProtocol(HOP)])
+            await write_message(stream, HopMessage(type=HopMessage.CONNECT, peer=wanted))
+            answers.append((await read_message(stream, HopMessage)).status)
+        assert answers == [100, 100, 203, 203, 203, 203]
+        await client_of(caller).call(id_of(called), through(relay))
+        stream = await open_stream(caller, called)
+        await stream.write(b"hello")
+        assert await stream.read(5) == b"hello"
+
+
+async def test_a_flood_of_requests_leaves_nothing_behind(start_host, relay, called, open_stream):
+    """Reservations, calls to nobody, half requests: the relay serves others meanwhile, and is as before afterwards."""
+    async with start_host() as flooder, start_host() as caller:
+        await dial_address(flooder, id_of(relay), own_address(relay))
+
+        async def flood(number):
+            wanted = PeerId(id=flooder.get_id().to_bytes())
+            request = [HopMessage(type=HopMessage.RESERVE), HopMessage(type=HopMessage.CONNECT, peer=wanted)][
+                number % 2
+            ]
+            try:
+                stream = await flooder.new_stream(relay.get_id(), [TProtocol(HOP)])
+                await write_message(stream, request)
+                if number % 3:
+                    await read_message(stream, HopMessage)
+                await stream.reset()
+            except (RelayRefused, StreamFailure, StreamError):
+                return
+
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+                for number in range(120):
+                    nursery.start_soon(flood, number)
+                await client_of(caller).call(id_of(called), through(relay))
+                stream = await open_stream(caller, called)
+                await stream.write(b"hello")
+                assert await stream.read(5) == b"hello"
+        assert relay.service.book.reservations <= 2
+        for connection in connections(caller, called):
+            await connection.close()
+        with trio.fail_after(10):
+            while relay.service.book.circuits:
+                await trio.sleep(0.02)
