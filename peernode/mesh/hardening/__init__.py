@@ -32,6 +32,7 @@ from peernode.mesh.hardening import (
     yamux_keepalive,
     yamux_opening,
     yamux_pace,
+    yamux_waking,
     yamux_writes,
 )
 
@@ -56,6 +57,7 @@ MENDS: Final[dict[str, Callable[[], None]]] = {
     "yamux_credit": yamux_credit.mend,
     "yamux_buffers": yamux_buffers.mend,
     "yamux_pace": yamux_pace.mend,
+    "yamux_waking": yamux_waking.mend,
     "yamux_keepalive": yamux_keepalive.mend,
     "quick_locks": quick_locks.mend,
     "read_ahead": read_ahead.mend,
