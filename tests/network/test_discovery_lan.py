@@ -71,3 +71,14 @@ def test_a_node_on_loopback_says_nothing_on_the_lan(lan: Internet, launch: Launc
     beside = launch(host, "two")
     beside.wait_for("mdns_running")
     assert ":5353" in host.run("ss", "--udp", "--listening", "--numeric", "--no-header")
+
+
+def test_nodes_that_only_speak_ipv6_find_each_other(lan: Internet, launch: Launch) -> None:
+    nodes = []
+    for number, name in ((1, "one"), (2, "two")):
+        host = lan.public(name, number)
+        host.run("ip", "-6", "address", "add", f"fd00::{number}/64", "dev", "eth0", "nodad")
+        nodes.append(launch(host, name, listen="/ip6/::/tcp/4701"))
+    found = nodes[1].wait_for("peer_connected", where=lambda line: line["peer"] == nodes[0].peer_id)
+    assert found["direction"] in ("inbound", "outbound")
+    assert nodes[0].address.startswith("/ip6/fd00::1/")
