@@ -68,7 +68,7 @@ def _check(value: object, depth: int) -> None:
         if not _INT_MIN <= value <= _INT_MAX:
             raise BadSchema("An integer does not fit 64 bits.")
         return
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple)) and not isinstance(value, msgpack.ExtType):  # which is a tuple, too
         for item in value:
             _check(item, depth - 1)
         return

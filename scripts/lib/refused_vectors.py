@@ -57,6 +57,8 @@ def _encodings() -> Iterator[Case]:
         ("ca3f800000", "a float of 32 bits"),
         ("cb3ff0000000000000", "a float of 64 bits"),
         ("d40100", "an extension type"),
+        ("c70025", "an extension type without data"),
+        ("91c70025", "an extension type without data in a list"),
         ("c1", "a byte that msgpack never uses"),
         ("0000", "trailing bytes"),
         ("9201", "a list that ends early"),
