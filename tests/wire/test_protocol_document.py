@@ -11,6 +11,9 @@ from vectors import FIELDS
 
 from peernode.chat.request import ChatRequest
 from peernode.market.failures import _BY_CODE
+from peernode.market.patience import ACCEPT_S, COUNTERSIGN_S, END_S, OFFER_S, RECEIPT_S, STALL_S
+from peernode.mesh.leases import CLOCK_TOLERANCE_MS
+from peernode.mesh.pace import LEASE_RENEWALS, MAX_RENEW_S, RENEW_S, UNSTRETCHED_NODES
 from peernode.mesh.sync_messages import MAX_PEERS, MAX_RECORDS
 from peernode.wire import bounds
 from peernode.wire.advert import MAX_ADVERT_BYTES, ModelCard
@@ -76,3 +79,18 @@ def test_the_bounds_of_sync_are_named() -> None:
 @pytest.mark.parametrize("code", _BY_CODE)
 def test_an_error_code_is_named(code: str) -> None:
     assert f"`{code}`" in TEXT
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"the provider {OFFER_S:g} s for the offer and {COUNTERSIGN_S:g} s for the countersignature",
+        f"the coordinator {ACCEPT_S:g} s for accept or busy, {STALL_S:g} s between two frames of tokens",
+        f"{RECEIPT_S:g} s for the receipt after finished, {END_S:g} s for end",
+        f"renews every {RENEW_S:g} s × max(1, *n* ÷ {UNSTRETCHED_NODES}), at most every {MAX_RENEW_S:g} s",
+        f"issued more than {CLOCK_TOLERANCE_MS // 1000} s in its own future",
+        {2: "twice", 3: "three times"}[LEASE_RENEWALS] + " that",
+    ],
+)
+def test_times_are_those_of_the_code(words: str) -> None:
+    assert words in " ".join(TEXT.split())
