@@ -19,15 +19,18 @@ from libp2p.pubsub.pubsub import Pubsub
 from libp2p.tools.anyio_service import background_trio_service
 
 from peernode.mesh.directory import Directory
+from peernode.mesh.gossip_scores import GossipScores, score_params
 from peernode.mesh.host import MAX_CONNECTIONS, StartSignal
 from peernode.mesh.leases import Change
 from peernode.mesh.news_budget import NewsBudget
+from peernode.mesh.reports import Report, nobody
 from peernode.mesh.traffic import Flow
 from peernode.wire.advert import MAX_ADVERT_BYTES
 from peernode.wire.errors import WireError
 
 log = structlog.get_logger(__name__)
 
+OLD = "old"
 MESHSUB = (TProtocol("/meshsub/1.1.0"), TProtocol("/meshsub/1.0.0"))  # 1.2 doubles the CPU for nothing here
 
 
@@ -39,7 +42,9 @@ def topic_of(network: str) -> str:
 class Gossip:
     """Pubsub on one host, for the adverts of one network."""
 
-    def __init__(self, host: BasicHost, *, network: str, directory: Directory, flow: Flow | None = None) -> None:
+    def __init__(
+        self, host: BasicHost, *, network: str, directory: Directory, flow: Flow | None = None, report: Report = nobody
+    ) -> None:
         self._topic = topic_of(network)
         self._directory = directory
         self._budget = NewsBudget()
@@ -54,10 +59,12 @@ class Gossip:
             time_to_live=60,
             gossip_window=3,
             gossip_history=5,
+            score_params=score_params(),
             spam_protection_enabled=False,  # it counts per forwarder; NewsBudget counts per originator
             eclipse_protection_enabled=False,
             adaptive_gossip_enabled=False,
         )
+        self.scores = GossipScores(self._router, self._topic, report=report)
         self._pubsub = Pubsub(
             host,
             self._router,
@@ -79,7 +86,8 @@ class Gossip:
             subscription = await self._pubsub.subscribe(self._topic)
             task_status.started()
             async for _ in subscription:
-                pass  # taken in by the validator already; a subscription is what makes peers send to us
+                self.scores.forgive(self._pubsub, trio.current_time())
+                # The message was taken in by the validator already; a subscription is what makes peers send to us.
 
     async def publish(self, raw: bytes) -> None:
         """Tell every subscribed peer."""
@@ -90,17 +98,25 @@ class Gossip:
         """Take in an advert; True when it deserves to be passed on. Runs for our own messages too."""
         if forwarder != self._own:
             self._flow.received(len(message.data))
-        if len(message.data) > MAX_ADVERT_BYTES:
-            return False
         originator = str(ID(message.from_id))
+        reason = self._take(originator, message.data)
+        if reason and reason != OLD:  # what is old comes from slow peers, too
+            log.debug("news_refused", reason=reason, originator=originator, forwarder=str(forwarder))
+            if forwarder != self._own:
+                self.scores.blame(self._pubsub, forwarder, reason, trio.current_time())
+        return not reason
+
+    def _take(self, originator: str, raw: bytes) -> str:
+        """The reason why this is not to be passed on; empty if it is."""
+        if len(raw) > MAX_ADVERT_BYTES:
+            return "too large"
         if not self._budget.spend(originator, trio.current_time()):
-            log.debug("news_refused", reason="too much news", originator=originator, forwarder=str(forwarder))
-            return False
+            return "too much news"
         try:
-            signed, change = self._directory.offer_raw(message.data)
+            signed, change = self._directory.offer_raw(raw)
         except WireError as error:
-            log.debug("news_refused", reason=error.code, originator=originator, forwarder=str(forwarder))
-            return False
+            return error.code
         if signed.advert.peer != originator:
-            return False  # an old advert of somebody else, published anew
-        return isinstance(change, Change) or signed.advert.seq == self._directory.latest_seq(originator)
+            return "published by another"  # an old advert of somebody else, published anew
+        newest = isinstance(change, Change) or signed.advert.seq == self._directory.latest_seq(originator)
+        return "" if newest else OLD

@@ -25,12 +25,12 @@ from peernode.mesh.directory import Directory
 from peernode.mesh.errors import MeshError
 from peernode.mesh.frames import FrameStream
 from peernode.mesh.leases import MAX_PEERS
+from peernode.mesh.reports import Report, nobody
 from peernode.mesh.sync_session import BATCH_S, SyncSession
 
 log = structlog.get_logger(__name__)
 
 OpenStream = Callable[[str, str], Awaitable[FrameStream]]
-Report = Callable[[str, str, float], None]
 
 PROTOCOL = "/peernode/sync/1"
 SESSIONS_AT_FULL_RATE = 12
@@ -44,14 +44,10 @@ VERIFIED_PER_S = 1000
 TURN = 32
 
 
-def nobody(peer_id: str, reason: str, weight: float) -> None:
-    """A ``Report`` that goes nowhere."""
-
-
 class Sync:
     """Sync sessions with all neighbours of one node.
 
-    ``report`` is told of neighbours that misbehave: peer id, reason, weight (1: enough to be banned).
+    ``report`` is told of neighbours that misbehave.
     """
 
     def __init__(self, *, peer_id: str, directory: Directory, rng: random.Random, report: Report = nobody) -> None:

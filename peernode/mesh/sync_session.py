@@ -116,7 +116,8 @@ class SyncSession:
             for frame in frames:
                 await self._stream.send(frame)
                 sent_s = now_s
-            await trio.sleep(min(AT_ONCE_S, BATCH_S))
+            if frames:
+                await trio.sleep(min(AT_ONCE_S, BATCH_S))
             self._answers = min(self._answers + ANSWERS_PER_S * (trio.current_time() - now_s), ANSWERS_AT_FIRST)
 
     def _due(self, version: int) -> list[bytes]:
