@@ -14,6 +14,7 @@ from types import MappingProxyType
 import structlog
 import trio
 
+from peernode.mesh.clock_skew import NOTEWORTHY_MS, ClockSkew
 from peernode.mesh.leases import MAX_PEERS, MAX_TOMBSTONES, Change, ChangeKind, Holding, LeaseTable, Refusal, Standing
 from peernode.wire.advert import Advert, SignedAdvert, open_advert
 from peernode.wire.renewal import SignedRenewal, open_renewal
@@ -77,6 +78,8 @@ class Directory:
         self._order: OrderedDict[str, int] = OrderedDict()
         self._model_names: OrderedDict[str, None] = OrderedDict()
         self._complaints: OrderedDict[str, None] = OrderedDict()
+        self._skew = ClockSkew()
+        self._own_clock_told = False
 
     def snapshot(self) -> DirectorySnapshot:
         """The present picture; the same object until something changes."""
@@ -110,29 +113,35 @@ class Directory:
             self._visible.pop(peer_id, None)
             self._touch(news=True)
 
-    def offer(self, signed: SignedAdvert, *, age_ms: int = 0) -> Change | Refusal:
-        """Take in a verified advert that was under way for ``age_ms``, or tell why not."""
+    def offer(self, signed: SignedAdvert, *, age_ms: int = 0, direct: bool = False) -> Change | Refusal:
+        """Take in a verified advert that was under way for ``age_ms``, or tell why not.
+
+        ``direct``: it came from its originator itself, so that issue and age together tell of that one's clock.
+        """
         outcome = self._table.offer(signed, now_ms=_monotonic_ms(), wall_ms=self._clock_ms(), age_ms=age_ms)
-        self._judge(outcome, signed.advert.peer, signed.advert.issued_ms)
+        self._judge(outcome, signed.advert.peer, signed.advert.issued_ms, age_ms if direct else None)
         return outcome
 
-    def renew(self, renewal: SignedRenewal, *, age_ms: int = 0, advert: SignedAdvert | None = None) -> Change | Refusal:
+    def renew(
+        self, renewal: SignedRenewal, *, age_ms: int = 0, advert: SignedAdvert | None = None, direct: bool = False
+    ) -> Change | Refusal:
         """Take in a verified renewal of ``advert``, or, without one, of the advert that is held; or tell why not."""
         outcome = self._table.renew(
             renewal, now_ms=_monotonic_ms(), wall_ms=self._clock_ms(), age_ms=age_ms, advert=advert
         )
-        self._judge(outcome, renewal.renewal.peer, renewal.renewal.issued_ms)
+        self._judge(outcome, renewal.renewal.peer, renewal.renewal.issued_ms, age_ms if direct else None)
         return outcome
 
-    def offer_raw(self, raw: bytes, *, age_ms: int = 0) -> tuple[SignedAdvert, Change | Refusal]:
+    def offer_raw(self, raw: bytes, *, age_ms: int = 0, direct: bool = False) -> tuple[SignedAdvert, Change | Refusal]:
         """Verify and take in an advert from the wire. Raises a ``WireError`` when it is not what it claims to be."""
         signed = open_advert(raw, network=self._network)
-        return signed, self.offer(signed, age_ms=age_ms)
+        return signed, self.offer(signed, age_ms=age_ms, direct=direct)
 
-    def renew_raw(self, raw: bytes, advert: bytes = b"", *, age_ms: int = 0) -> Change | Refusal:
+    def renew_raw(self, raw: bytes, advert: bytes = b"", *, age_ms: int = 0, direct: bool = False) -> Change | Refusal:
         """Verify and take in a renewal, with its advert if there is one. Raises a ``WireError`` as ``offer_raw``."""
         signed = open_advert(advert, network=self._network) if advert else None
-        return self.renew(open_renewal(raw, network=self._network), age_ms=age_ms, advert=signed)
+        renewal = open_renewal(raw, network=self._network)
+        return self.renew(renewal, age_ms=age_ms, advert=signed, direct=direct)
 
     def latest_seq(self, peer_id: str) -> int:
         """The highest number known of this peer, live or ended; 0 when unknown."""
@@ -179,7 +188,17 @@ class Directory:
                     scope.deadline = (self._sleeping_until_ms + 1) / 1000
                 await self._sooner.wait()
 
-    def _judge(self, outcome: Change | Refusal, peer: str, issued_ms: int) -> None:
+    def skew_ms(self, peer_id: str) -> int | None:
+        """How far this peer's clock is ahead of ours, as far as heard from itself; None when unknown."""
+        return self._skew.of(peer_id)
+
+    def own_skew_ms(self) -> int | None:
+        """How far our clock is *behind* that of most neighbours; None while too few were heard."""
+        return self._skew.own()
+
+    def _judge(self, outcome: Change | Refusal, peer: str, issued_ms: int, direct_age_ms: int | None) -> None:
+        if direct_age_ms is not None and outcome is not Refusal.OLD:
+            self._look_at_clock(peer, issued_ms + direct_age_ms)
         if isinstance(outcome, Change):
             self._note(outcome)
             due_ms = self._table.next_expiry()
@@ -192,6 +211,15 @@ class Directory:
             self._complaints[peer] = None
             if len(self._complaints) > MAX_COMPLAINTS:
                 self._complaints.popitem(last=False)
+
+    def _look_at_clock(self, peer: str, said_ms: int) -> None:
+        if self._skew.heard(peer, said_ms, self._clock_ms()):
+            log.warning("peer_clock_is_off", peer=peer, ahead_ms=self._skew.of(peer))
+        own_ms = self._skew.own()
+        off = own_ms is not None and abs(own_ms) > NOTEWORTHY_MS
+        if off and not self._own_clock_told:
+            log.warning("own_clock_is_off", behind_ms=own_ms, remedy="Let the system keep its clock by NTP.")
+        self._own_clock_told = off
 
     def _note(self, change: Change) -> None:
         if change.kind in (ChangeKind.DEPARTED, ChangeKind.EXPIRED):

@@ -39,6 +39,8 @@ AT_ONCE_S = 0.1
 QUIET_S = 60.0
 MAX_BAD_RECORDS = 32
 PRICE_OF_OLD = 0.2
+# A neighbour's own word that is younger than this tells of its clock.
+FRESH_MS = 3_000
 # Reading numbers is cheap, but not free.
 NUMBERS_PER_S = 20_000
 # Answers cost ten times the bytes of their question: the table once, then what a late peer now and then needs.
@@ -225,10 +227,11 @@ class SyncSession:
                 self._sync.brought_again(peer, known, self._neighbour)
                 return PRICE_OF_OLD
             outcome: Change | Refusal
+            direct = peer == self._neighbour and record.age_ms < FRESH_MS
             if record.renewal:
-                outcome = self._directory.renew_raw(record.renewal, record.advert, age_ms=record.age_ms)
+                outcome = self._directory.renew_raw(record.renewal, record.advert, age_ms=record.age_ms, direct=direct)
             else:
-                _, outcome = self._directory.offer_raw(record.advert, age_ms=record.age_ms)
+                _, outcome = self._directory.offer_raw(record.advert, age_ms=record.age_ms, direct=direct)
         except WireError as error:
             self._bad += 1
             log.debug("sync_record_refused", neighbour=self._neighbour, reason=error.code)

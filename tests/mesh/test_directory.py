@@ -157,3 +157,25 @@ async def test_bytes_that_are_not_genuine_change_nothing(directory, identity):
     with pytest.raises(WireError):
         foreign.offer_raw(signed(identity, 1).raw)
     assert directory.snapshot().adverts == {}
+
+
+async def test_the_clock_of_a_neighbour_is_estimated_told_once_and_shown(identity):
+    directory = Directory(network="n", clock_ms=lambda: WALL + 20_000)
+    with capture_logs() as lines:
+        directory.offer(signed(identity, 1))
+        assert directory.skew_ms(identity.peer_id) is None  # by way of others: its age is anybody's word
+        for seq in (2, 3, 4):
+            directory.offer_raw(signed(identity, seq).raw, direct=True)
+    assert directory.skew_ms(identity.peer_id) == -20_000
+    assert identity.peer_id in directory.snapshot().adverts
+    assert [line["ahead_ms"] for line in lines if line["event"] == "peer_clock_is_off"] == [-20_000]
+
+
+async def test_a_clock_that_is_refused_is_shown_too_and_if_it_is_ours_that_is_said():
+    directory = Directory(network="n", clock_ms=lambda: WALL - 300_000)
+    others = [Identity.from_seed(RNG.randbytes(32)) for _ in range(4)]
+    with capture_logs() as lines:
+        for other in others:
+            assert directory.offer_raw(signed(other, 1).raw, direct=True)[1] is Refusal.FROM_FUTURE
+    assert directory.skew_ms(others[0].peer_id) == directory.own_skew_ms() == 300_000
+    assert [line["behind_ms"] for line in lines if line["event"] == "own_clock_is_off"] == [300_000]
