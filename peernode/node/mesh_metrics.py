@@ -29,6 +29,12 @@ class MeshCollector(Collector):
         yield from self._protocols()
         known = len(self._mesh.directory.snapshot().adverts)
         yield GaugeMetricFamily(f"{PREFIX}directory_peers", "Peers with a running lease, this node included", known)
+        refused = CounterMetricFamily(f"{PREFIX}refused_words", "Adverts and renewals not taken in", labels=["reason"])
+        for reason, times in sorted(self._mesh.directory.refusals.items()):
+            refused.add_metric([reason], times)
+        yield refused
+        banned = len({ban.peer_id for ban in self._mesh.bans() if ban.peer_id})
+        yield GaugeMetricFamily(f"{PREFIX}banned_peers", "Peers that are shut out now", banned)
 
     def _connections(self) -> Iterator[Metric]:
         gauge = GaugeMetricFamily(f"{PREFIX}connections", "Connected peers by who dialled", labels=["direction"])

@@ -50,6 +50,7 @@ def test_a_peer_is_seen_pinged_and_counted_and_then_gone(launch: Launch) -> None
     assert samples["peernode_mesh_connections", "outbound"] == 1
     assert samples["peernode_mesh_connections", "inbound"] == 0
     assert samples["peernode_mesh_directory_peers",] == 2
+    assert samples["peernode_mesh_banned_peers",] == 0
     assert samples["peernode_mesh_streams_opened_total", "out", "/peernode/ping/1"] == 1
     assert samples["peernode_mesh_bytes_total", "in", "/peernode/ping/1"] == 36
     sync = [samples["peernode_mesh_bytes_total", way, "/peernode/sync/1"] for way in ("in", "out")]
