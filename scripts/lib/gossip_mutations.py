@@ -40,7 +40,7 @@ async def _attacker(address: str, seed: bytes) -> AsyncIterator[INetStream]:
         yield await host.new_stream(info.peer_id, [TProtocol(MESHSUB)])
 
 
-class _Forger:
+class Forger:
     """Makes RPCs, signed as pubsub wants them, each by a key that was never heard of and so has news to spend."""
 
     def __init__(self, topic: str, advert: bytes, rng: random.Random) -> None:
@@ -69,7 +69,7 @@ async def attack(victim: Mesh, *, address: str, topic: str, advert: bytes, round
     rng, sent = random.Random(seed), Counter[str]()
     before = set(victim.directory.digest())
     while sum(sent.values()) - sent["cut off"] < rounds:
-        forger = _Forger(topic, advert, rng)
+        forger = Forger(topic, advert, rng)
         try:
             async with _attacker(address, secrets.token_bytes(32)) as stream:
                 while sum(sent.values()) - sent["cut off"] < rounds:

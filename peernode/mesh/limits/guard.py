@@ -25,8 +25,8 @@ log = structlog.get_logger(__name__)
 
 # Refusals by count: an honest peer may meet a limit now and then, so only hundreds of them add up to a ban.
 REFUSED_STREAM_WEIGHT = 1 / 256
-# A peer that ignores the window it was given, or the like, has broken the protocol on purpose.
-BROKEN_BOUND_WEIGHT = 0.5
+# Who ignores the window it was given has broken the protocol on purpose; a full memory may be bad luck.
+BROKEN_BOUND_WEIGHTS = {"stream window": 1.0, "streams": 1.0, "connection": 0.25, "total": 0.25}
 STREAMS_PER_S = 200.0
 STAYED_S = 60.0
 SLOWED_S = 10.0
@@ -108,7 +108,7 @@ class Guard:
         """A peer sent more than the protocol allows; its connection is being closed."""
         self.refusals[bound] += 1
         log.info("peer_exceeded_bound", peer=peer_id, bound=bound)
-        self.bans.report(peer_id, f"exceeded the bound: {bound}", BROKEN_BOUND_WEIGHT, address=address)
+        self.bans.report(peer_id, f"exceeded the bound: {bound}", BROKEN_BOUND_WEIGHTS[bound], address=address)
 
     async def enforce(self, swarm: Swarm) -> None:
         """Close the connections of whoever gets banned, until cancelled."""
