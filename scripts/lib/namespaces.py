@@ -112,14 +112,20 @@ class Internet:
         self._in(host.router, "iptables", "-I", "FORWARD", *rule, "-j", "ACCEPT")
 
     def separate(self, host: NetHost, other: NetHost) -> None:
-        """Let nothing through between a host behind a NAT and another; both still reach everybody else."""
-        for side in ("-s", "-d"):
-            self._in(host.router, "iptables", "-I", "FORWARD", side, other.outside, "-j", "DROP")
+        """Let nothing through between two hosts behind NATs; both still reach everybody else.
+
+        Each router drops it before it makes an entry for it, so nothing of it is left when the two are joined.
+        """
+        self._between("-I", host, other)
 
     def join(self, host: NetHost, other: NetHost) -> None:
         """Undo ``separate``."""
-        for side in ("-s", "-d"):
-            self._in(host.router, "iptables", "-D", "FORWARD", side, other.outside, "-j", "DROP")
+        self._between("-D", host, other)
+
+    def _between(self, switch: str, host: NetHost, other: NetHost) -> None:
+        for here, there in ((host, other), (other, host)):
+            for side in ("-s", "-d"):
+                self._in(here.router, "iptables", switch, "FORWARD", side, there.outside, "-j", "DROP")
 
     def cut(self, host: NetHost) -> None:
         """Drop everything that goes to or comes from a host on the open segment, silently."""

@@ -115,6 +115,7 @@ def test_a_job_goes_through_a_relay_then_directly_and_outlives_the_relay(interne
     edge.wait_for_offer(provider.peer_id)
     for node in (provider, edge):
         node.wait_for("relay_reserved", where=lambda line: line["relay"] == relay.peer_id)
+    edge.wait_for("peer_connected", where=lambda line: line["peer"] == provider.peer_id)
 
     with asking(here, edge, 24) as ended:
         assert path(here, edge, provider) == f"relayed via {relay.peer_id}"

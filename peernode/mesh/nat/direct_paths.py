@@ -19,8 +19,9 @@ from peernode.mesh.nat.hole_punch import HolePuncher
 
 log = structlog.get_logger(__name__)
 
-# After these pauses; then not again until the peer connects anew.
-PAUSES_S = (0.3, 2.0, 5.0, 20.0, 60.0)
+# After these pauses; then not again until the peer connects anew. A NAT remembers a vain SYN for about two minutes, and
+# takes the next one for its repetition: who failed for that reason succeeds after the longest ones.
+PAUSES_S = (0.3, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 150.0, 600.0)
 # Streams that are opened again by themselves on another connection.
 _HOUSEKEEPING = ("/peernode/sync/", "/peernode/ping/", "/peernode/reach/", "/meshsub/", "/ipfs/", DCUTR)
 DRAIN_S = 600.0

@@ -35,7 +35,7 @@ OPEN_S = 5.0
 MAX_WAIT_S = 2.0
 # A peer that leads makes this node dial what it names: seldom enough to be of no use against others.
 FOLLOW_GAP_S = 1.0
-FOLLOWS = 8
+FOLLOWS = 10
 FOLLOWS_S = 300.0
 
 

@@ -69,7 +69,10 @@ def _find() -> miniupnpc.UPnP:
     except PortRefused:
         raise
     except Exception as error:
-        raise PortRefused("What answers to UPnP is no router.", cause=str(error)) from error
+        cause = str(error)
+        if cause == "Success":  # what the library says when nobody answered
+            raise PortRefused("No router answers to UPnP.") from error
+        raise PortRefused("What answers to UPnP is no router.", cause=cause) from error
     try:
         ipaddress.ip_address(host)
     except ValueError as error:

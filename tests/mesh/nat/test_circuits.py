@@ -283,9 +283,8 @@ async def test_a_flood_of_requests_leaves_nothing_behind(start_host, relay, call
 
         async def flood(number):
             wanted = PeerId(id=flooder.get_id().to_bytes())
-            request = [HopMessage(type=HopMessage.RESERVE), HopMessage(type=HopMessage.CONNECT, peer=wanted)][
-                number % 2
-            ]
+            calling = HopMessage(type=HopMessage.CONNECT, peer=wanted)
+            request = calling if number % 2 else HopMessage(type=HopMessage.RESERVE)
             try:
                 stream = await flooder.new_stream(relay.get_id(), [TProtocol(HOP)])
                 await write_message(stream, request)
