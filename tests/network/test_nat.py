@@ -129,7 +129,7 @@ def test_a_job_goes_through_a_relay_then_directly_and_outlives_the_relay(interne
     assert path(here, edge, provider) == "direct"
     assert path(there, provider, edge) == "direct"
 
-    with asking(here, edge, 500) as ended:
+    with asking(here, edge, 200) as ended:
         relay.kill()
         assert ended(running=True)["reason"] in ("length", "stop")
     edge.wait_for("relay_lost")
