@@ -109,9 +109,9 @@ class Pair:
 
     def __init__(self, scratch: Path, stack: ExitStack) -> None:
         model = write_tiny_model(scratch / "tiny.gguf")
-        self.provider = NodeProcess(
-            scratch / "provider", "--model", f"{MODEL_ID}={model}", "--no-http", name="provider"
-        )
+        config = scratch / "provider.toml"  # one thread: a model this small would only wait for a second one
+        config.write_text(f'[[models]]\nid = "{MODEL_ID}"\npath = "{model}"\nthreads = 1\n')
+        self.provider = NodeProcess(scratch / "provider", "--config", str(config), "--no-http", name="provider")
         stack.callback(self.provider.kill)
         self.provider.start().wait_for_model()
         self.edge = NodeProcess(scratch / "edge", "--join", self.provider.address, name="edge")
