@@ -6,10 +6,15 @@ import os
 import random
 import socket
 import struct
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import mesh_attacks
 import pytest
 import trio
 from nodes import NodeProcess
@@ -108,8 +113,54 @@ async def test_a_hostile_peer(victims: tuple[NodeProcess, NodeProcess], payload:
     await trio.to_thread.run_sync(assert_still_answers, victims)
 
 
+def resident_mib(node: NodeProcess) -> float:
+    status = Path(f"/proc/{node.pid}/status").read_text()
+    return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmRSS"))
+
+
+@contextmanager
+def attacked(node: NodeProcess, kind: str) -> Iterator[None]:
+    """A process that attacks ``node`` for as long as the body runs."""
+    scripts = Path(mesh_attacks.__file__)
+    attacker = subprocess.Popen(
+        [sys.executable, str(scripts), kind, node.address],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(scripts.parents[2]), str(scripts.parent)))},
+    )
+    try:
+        yield
+        assert attacker.poll() is None  # it attacked to the end
+    finally:
+        attacker.kill()
+        attacker.wait()
+
+
+def wait_for_ban(node: NodeProcess, reason: str) -> None:
+    deadline = time.monotonic() + 60
+    while not any(reason in peer["banned"]["reason"] for peer in node.admin("/admin/peers") if peer["banned"]):
+        assert time.monotonic() < deadline, "nobody was banned"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("kind", mesh_attacks.KINDS)
+def test_chat_goes_on_while_an_attack_lasts(victims: tuple[NodeProcess, NodeProcess], kind: str) -> None:
+    _, provider = victims
+    assert_still_answers(victims)
+    before = resident_mib(provider)
+    banned_for = {"streams": "streams", "window": "stream window"}.get(kind)
+    with attacked(provider, kind):
+        for _ in range(4):
+            assert_still_answers(victims)
+        if banned_for:
+            wait_for_ban(provider, banned_for)
+            assert_still_answers(victims)
+    assert resident_mib(provider) < before + 64
+
+
 def test_the_nodes_never_restarted_or_leaked(victims: tuple[NodeProcess, NodeProcess]) -> None:
     """Runs last in this file: after all of the above, the processes are the same and hold few descriptors."""
     for node in victims:
         assert node.running
+        deadline = time.monotonic() + 30  # the attackers' last connections close in the background
+        while len(os.listdir(f"/proc/{node.pid}/fd")) >= 100 and time.monotonic() < deadline:  # noqa: PTH208
+            time.sleep(0.1)
         assert len(os.listdir(f"/proc/{node.pid}/fd")) < 100  # noqa: PTH208
