@@ -2,6 +2,7 @@
 
 import pytest
 import trio
+from libp2p.stream_muxer.yamux import yamux
 
 
 @pytest.mark.real
@@ -24,3 +25,22 @@ async def test_the_round_trip_time_is_known_soon(start_host, dial):
         with trio.fail_after(0.4):  # the library itself first waits half a second
             await connection._ping_event.wait()
         assert connection.rtt() > 0
+
+
+async def test_who_was_heard_is_not_asked(start_host, dial, accepted, autojump_clock):
+    async with start_host() as server, start_host() as client:
+        outward = await dial(client, server)
+        inward = await accepted(server, client)
+        asked: list[str] = []
+        for name, connection in (("dialler", outward), ("dialled", inward)):
+            write = connection._write_frame
+
+            async def counting(data, name=name, write=write):
+                if data[1] == yamux.TYPE_PING and data[3] & yamux.FLAG_SYN:
+                    asked.append(name)
+                await write(data)
+
+            connection._write_frame = counting
+        await trio.sleep(25.0)
+        assert asked.count("dialler") >= 10
+        assert asked.count("dialled") <= 2
