@@ -64,6 +64,12 @@ class ScriptedBackend:
     def cut(self, slot: int, position: int) -> None:
         pass
 
+    def shelve(self, slot: int, position: int) -> None:
+        self.cut(slot, position)
+
+    def clear_shelf(self) -> None:
+        pass
+
     def adopt(self, slot: int, source: int, begin: int, end: int) -> None:
         pass
 

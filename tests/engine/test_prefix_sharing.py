@@ -16,6 +16,7 @@ from peernode.engine.worker.sampler import Sampler, SamplerParameters
 from peernode.engine.worker.sequence import Sequence
 from tests.engine.scripted import END, VOCABULARY, Chunk, FreePace, ScriptedBackend, run_out
 
+SHELF = -1
 KV = 300
 BLOCK = 8
 
@@ -78,6 +79,15 @@ class CellBackend(ScriptedBackend):
 
     def cut(self, slot: int, position: int) -> None:
         self._remove(slot, position, 1 << 30)
+
+    def shelve(self, slot: int, position: int) -> None:
+        for at, _, holders in self.cells:
+            if slot in holders and at >= position:
+                holders.add(SHELF)
+        self.cut(slot, position)
+
+    def clear_shelf(self) -> None:
+        self._remove(SHELF, 0, 1 << 30)
 
     def adopt(self, slot: int, source: int, begin: int, end: int) -> None:
         self._remove(slot, begin, end)

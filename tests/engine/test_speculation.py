@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -14,7 +15,7 @@ from peernode.engine.worker.pacing import Pace
 from peernode.engine.worker.row_costs import RowCosts
 from peernode.engine.worker.speculation import Speculation, Speculator, worthwhile
 from tests.engine.scripted import run_out
-from tests.engine.test_prefix_sharing import CellBackend, asking, batcher_on, following
+from tests.engine.test_prefix_sharing import SHELF, CellBackend, asking, batcher_on, following
 
 FORBIDDEN = 7
 FORCED = {3: [4, 5, 6], 11: [11] * 40}
@@ -230,3 +231,43 @@ def test_one_step_that_was_held_up_makes_no_price_and_old_prices_are_forgotten()
     for _ in range(4000):
         costs.observe(1, 0.010)
     assert costs.seconds(12) == pytest.approx(hoped)
+
+
+class PlacedBackend(CellBackend):
+    """Fills holes first, as llama.cpp does, and tells whether the cells of each sequence lie in their order."""
+
+    def __init__(self, follow: Callable[[list[int]], int]) -> None:
+        super().__init__(follow=follow)
+        self.places: dict[int, int] = {}
+        self.in_order = True
+
+    def decode(self) -> int:
+        before = len(self.cells)
+        failure = super().decode()
+        live = {id(holders) for _, _, holders in self.cells}
+        self.places = {cell: place for cell, place in self.places.items() if cell in live}
+        free = (place for place in itertools.count() if place not in set(self.places.values()))
+        for _, _, holders in self.cells[before:]:
+            self.places[id(holders)] = next(free)
+        for slot in {chunk.slot for chunk in self._current}:
+            mine = sorted(
+                (position, self.places[id(holders)]) for position, _, holders in self.cells if slot in holders
+            )
+            self.in_order &= mine == sorted(mine, key=lambda cell: cell[1])
+        return failure
+
+
+@pytest.mark.parametrize("kernel_rows", [60, 0])
+def test_wrong_drafts_leave_no_holes_where_the_order_of_cells_decides(kernel_rows: int) -> None:
+    backend = PlacedBackend(repeating)
+    backend.kernel_rows = kernel_rows
+    batcher = batcher_on(backend, slots=4, speculate=True)
+    for job in range(4):
+        batcher.submit(asking(job, [job + 6, *[1, 2, 3, 4, 5] * (job + 2)], limit=30))
+    run_out(batcher)
+    assert batcher._speculation.accepted
+    assert batcher._speculation.drafted > batcher._speculation.accepted
+    assert backend.in_order == bool(kernel_rows)
+    assert batcher._residents.pinned == 0
+    batcher.submit(asking(9, [9, 9], limit=1))
+    assert SHELF not in set().union(*(holders for _, _, holders in backend.cells))

@@ -51,7 +51,14 @@ class Batcher:
         self._batch_tokens = batch_tokens
         self._clock = clock
         self._pace = pace or Pace()
-        self._residents = Residents(backend, slots=slots, kv_tokens=kv_tokens, store=store, idle_cells=idle_cells)
+        self._residents = Residents(
+            backend,
+            slots=slots,
+            kv_tokens=kv_tokens,
+            store=store,
+            idle_cells=idle_cells,
+            ordered=bool(backend.kernel_rows),
+        )
         self._prefill = Prefill(self._residents, kernel_rows=backend.kernel_rows)
         # Wrong drafts are cut from the memory again, which not every model's can be.
         self._speculation = Speculation(self._pace, enabled=speculate and self._residents.shares)
@@ -207,7 +214,7 @@ class Batcher:
             if drafted:
                 self._speculation.judge(drafted, growth.kept)
                 if growth.kept < drafted:
-                    self._residents.cut(sequence)
+                    self._residents.reject(sequence, drafted - growth.kept)
             self._settle(sequence, growth)
         for sequence, size in plan.chunks:
             self._prefill_grew(sequence, size)

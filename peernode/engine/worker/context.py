@@ -38,9 +38,11 @@ class DecodeContext:
         sequences: int = 0,
         kernel_rows: int = 0,
     ) -> None:
-        """Where ``sequences`` can share cells, the context has one more, for moving cells to and from the host."""
+        """Where ``sequences`` can share cells, the context has two more: for moving cells to and from the host, and for
+        the shelf.
+        """
         self.sequences = sequences
-        self._moving = sequences
+        self._moving, self._shelf = sequences, sequences + 1
         self.kernel_rows = kernel_rows
         self._handle = handle
         self._memory = llama_cpp.llama_get_memory(handle)
@@ -89,6 +91,13 @@ class DecodeContext:
     def cut(self, slot: int, position: int) -> None:
         if not llama_cpp.llama_memory_seq_rm(self._memory, slot, position, -1):
             self.forget(slot)
+
+    def shelve(self, slot: int, position: int) -> None:
+        llama_cpp.llama_memory_seq_cp(self._memory, slot, self._shelf, position, -1)
+        self.cut(slot, position)
+
+    def clear_shelf(self) -> None:
+        self.forget(self._shelf)
 
     def adopt(self, slot: int, source: int, begin: int, end: int) -> None:
         llama_cpp.llama_memory_seq_rm(self._memory, slot, begin, end)

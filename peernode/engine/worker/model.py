@@ -150,7 +150,7 @@ def _resident_sequences(model: llama_cpp.llama_model_p, order: Load) -> int:
         or llama_cpp.llama_model_n_swa(model) > 0
     )
     most: int = llama_cpp.llama_max_parallel_sequences()
-    return 0 if cannot_cut else min(most - 1, order.slots + max(32, 4 * order.slots))
+    return 0 if cannot_cut else min(most - 2, order.slots + max(32, 4 * order.slots))
 
 
 def _create_context(
@@ -160,7 +160,7 @@ def _create_context(
     parameters.n_ctx = kv_tokens
     parameters.n_batch = max(order.batch_tokens, whole_cells)
     parameters.n_ubatch = max(order.ubatch_tokens, whole_cells)
-    parameters.n_seq_max = max(order.slots, _resident_sequences(model, order) + 1)
+    parameters.n_seq_max = max(order.slots, _resident_sequences(model, order) + 2)
     # llama.cpp insists on room for an output of every sequence; drafts need theirs, too.
     parameters.n_outputs_max = max(parameters.n_seq_max, order.slots + DRAFT_ROWS)
     # One buffer for all sequences: a reservation is all that separates them, and prefixes can be shared.

@@ -22,6 +22,8 @@ from peernode.engine.worker.sequence import Sequence, TokenArray
 # Even one token: prefixes that were computed twice are merged, which leaves holes in the memory, and llama.cpp fills
 # holes with the next cells of others, whose order then decides how their attention rounds.
 LEAST_SHARED = 1
+# So many cells of wrong drafts may lie about to keep the order of cells.
+MOST_SHELVED = 512
 
 
 class Cells(Protocol):
@@ -38,6 +40,14 @@ class Cells(Protocol):
 
     def cut(self, slot: int, position: int) -> None:
         """Free the cells of ``slot`` from ``position`` on."""
+        ...
+
+    def shelve(self, slot: int, position: int) -> None:
+        """Take the cells of ``slot`` from ``position`` on away from it, but free them only with ``clear_shelf``."""
+        ...
+
+    def clear_shelf(self) -> None:
+        """Free what was shelved."""
         ...
 
     def adopt(self, slot: int, source: int, begin: int, end: int) -> None:
@@ -65,8 +75,14 @@ class Residents:
         least_shared: int = LEAST_SHARED,
         store: PrefixStore | None = None,
         idle_cells: int | None = None,
+        ordered: bool = False,
     ) -> None:
-        """``idle_cells`` may stay beside those of running sequences; None is no limit. Without a store they all may."""
+        """``idle_cells`` may stay beside those of running sequences; None is no limit. Without a store they all may.
+
+        ``ordered``: the cells of each sequence should lie in their order, because that decides how they round.
+        """
+        self._ordered = ordered
+        self._shelved = 0
         self._cells = cells
         self._kv_tokens = kv_tokens
         self._store = store or PrefixStore(0)
@@ -81,7 +97,7 @@ class Residents:
     @property
     def used(self) -> int:
         """Cells in use, cached ones included."""
-        return self._tree.size + sum(self._own.values())
+        return self._tree.size + sum(self._own.values()) + self._shelved
 
     @property
     def stored(self) -> int:
@@ -96,6 +112,7 @@ class Residents:
     def start(self, sequence: Sequence) -> None:
         """Give it an id and all that is resident of its prompt."""
         if not self._own:
+            self._clear_shelf()
             while self.tidy():
                 pass
         if not self._free:
@@ -136,6 +153,8 @@ class Residents:
 
     def tidy(self) -> bool:
         """Move a block of what lies idle to the host, if there is too much of it; so little that no answer waits."""
+        if not self._own:
+            self._clear_shelf()
         if self._idle_cells is None or self.used - self.pinned <= (self._idle_cells if self._own else 0):
             return False
         oldest = next((slot for slot in self._cached if self._is_movable(slot)), None)
@@ -147,6 +166,8 @@ class Residents:
 
     def make_room(self, cells: int) -> bool:
         """Evict until ``cells`` are free; False when nothing is left to evict."""
+        if self._kv_tokens - self.used < cells:
+            self._clear_shelf()
         while self._kv_tokens - self.used < cells:
             if not self._evict():
                 return False
@@ -154,7 +175,8 @@ class Residents:
 
     def evict_all(self) -> bool:
         """Whether there was anything to evict."""
-        found = bool(self._cached)
+        found = bool(self._cached or self._shelved)
+        self._clear_shelf()
         while self._evict():
             pass
         return found
@@ -179,12 +201,27 @@ class Residents:
         del self._own[sequence.slot]
         self._free_id(sequence.slot)
 
+    def reject(self, sequence: Sequence, drafts: int) -> None:
+        """Its last ``drafts`` were wrong. Holes that they leave would be filled by others, out of their order."""
+        if not self._ordered or len(self._own) < 2:
+            self.cut(sequence)
+            return
+        if self._shelved + drafts > MOST_SHELVED:
+            self._clear_shelf()
+        self._cells.shelve(sequence.slot, sequence.layout.position(sequence.in_memory))
+        self._shelved += drafts
+
     def cut(self, sequence: Sequence) -> None:
         """Undo what a failed decode may have left beyond ``in_memory``; an image that was begun is begun anew."""
         kept = sequence.layout.whole(sequence.in_memory)
         self._own[sequence.slot] -= sequence.in_memory - kept
         sequence.in_memory = kept
         self._cells.cut(sequence.slot, sequence.layout.position(kept))
+
+    def _clear_shelf(self) -> None:
+        if self._shelved:
+            self._cells.clear_shelf()
+            self._shelved = 0
 
     def _publish(self, sequence: Sequence) -> int:
         """Let others share what it has, but for an image that is not whole; returns how much that is."""
