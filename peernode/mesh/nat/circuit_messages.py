@@ -12,8 +12,10 @@ from typing import TypeVar
 import trio
 from google.protobuf.message import DecodeError, Message
 from libp2p.abc import INetStream
+from libp2p.network.stream.exceptions import StreamError
 from libp2p.relay.circuit_v2.pb.circuit_pb2 import HopMessage, StopMessage
 from libp2p.relay.circuit_v2.protocol_buffer import StatusCode, to_proto_status
+from libp2p.stream_muxer.exceptions import MuxedStreamError
 from libp2p.utils.varint import encode_varint_prefixed, read_varint_prefixed_bytes_limited
 
 from peernode.mesh.nat.errors import RelayRefused
@@ -23,6 +25,7 @@ STOP = "/libp2p/circuit/relay/0.2.0/stop"
 DCUTR = "/libp2p/dcutr"
 MAX_MESSAGE_BYTES = 4096
 MESSAGE_DEADLINE_S = 5.0
+LEAVE_DEADLINE_S = 2.0
 
 OK = 100
 REFUSED = 200
@@ -91,3 +94,14 @@ async def give_up(stream: INetStream) -> None:
     shield = trio.CancelScope(deadline=trio.current_time() + 2.0, shield=True)
     with shield, contextlib.suppress(Exception):  # it is gone already, which is what was wanted
         await stream.reset()
+
+
+async def take_leave(stream: INetStream) -> None:
+    """End a conversation after its last message: a reset at once could overtake it and drop it unread.
+
+    Waits up to 2 s for the peer to end its side, then resets.
+    """
+    with trio.move_on_after(LEAVE_DEADLINE_S), contextlib.suppress(StreamError, MuxedStreamError):
+        await stream.close_write()
+        await stream.read(1)
+    await give_up(stream)

@@ -30,6 +30,7 @@ from peernode.mesh.nat.circuit_messages import (
     give_up,
     read_message,
     stop_status,
+    take_leave,
     write_message,
 )
 from peernode.mesh.nat.circuit_stream import is_relayed, upgrade
@@ -132,11 +133,13 @@ class RelayClient:
             call = await read_message(stream, StopMessage)
             if call.type != StopMessage.CONNECT:
                 await write_message(stream, stop_status(MALFORMED))
+                await take_leave(stream)
                 return
             caller = str(ID(call.peer.id))
             if relay not in self._reserved or is_relayed(stream.swarm_conn) or self._too_busy_for(caller):
                 log.info("circuit_refused", relay=relay, caller=caller)
                 await write_message(stream, stop_status(NOT_ALLOWED))
+                await take_leave(stream)
                 return
             await write_message(stream, stop_status(OK))
             self._answering[caller] += 1

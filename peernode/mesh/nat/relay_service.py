@@ -6,7 +6,6 @@ that the handshake proved, and keeps one circuit per peer; hence this one. Leave
 
 from __future__ import annotations
 
-import contextlib
 import time
 
 import structlog
@@ -14,7 +13,6 @@ import trio
 from libp2p.abc import INetStream
 from libp2p.custom_types import TProtocol
 from libp2p.host.basic_host import BasicHost
-from libp2p.network.stream.exceptions import StreamError
 from libp2p.peer.id import ID
 from libp2p.relay.circuit_v2.pb.circuit_pb2 import HopMessage, Limit, PeerId, Reservation, StopMessage
 
@@ -32,6 +30,7 @@ from peernode.mesh.nat.circuit_messages import (
     give_up,
     hop_status,
     read_message,
+    take_leave,
     write_message,
 )
 from peernode.mesh.nat.circuit_stream import is_relayed
@@ -42,7 +41,6 @@ log = structlog.get_logger(__name__)
 
 CALL_DEADLINE_S = 8.0
 CHUNK_BYTES = 65536
-CLOSE_DEADLINE_S = 2.0
 # A circuit on which nothing moves: yamux pings on it every few seconds while it is alive.
 IDLE_S = 60.0
 
@@ -80,13 +78,11 @@ class RelayService:
             elif request.type == HopMessage.RESERVE:
                 await self._reserve(stream, peer)
             elif request.type == HopMessage.CONNECT:
-                await self._connect(stream, peer, request.peer.id)
-                return
+                if await self._connect(stream, peer, request.peer.id):
+                    return
             else:
                 await write_message(stream, hop_status(MALFORMED))
-            with trio.move_on_after(CLOSE_DEADLINE_S), contextlib.suppress(StreamError):
-                await stream.close_write()
-                await stream.read(1)  # the other side ends it when it has the answer
+            await take_leave(stream)
         except RelayRefused as error:
             log.debug("relay_request_failed", peer=peer, cause=error.cause)
         except Exception as error:  # noqa: BLE001 - whatever a peer's stream raises must not reach the host
@@ -109,15 +105,16 @@ class RelayService:
     def _limit(self) -> Limit:
         return Limit(duration=int(self.book.limits.circuit_s), data=self.book.limits.circuit_bytes)
 
-    async def _connect(self, stream: INetStream, caller: str, wanted: bytes) -> None:
+    async def _connect(self, stream: INetStream, caller: str, wanted: bytes) -> bool:
+        """Join the stream to one of the called peer until the circuit ends; False when it was refused instead."""
         called = _peer_text(wanted)
         if not called or not self.book.reserved(called, trio.current_time()) or not self._connected(called):
             await write_message(stream, hop_status(NO_RESERVATION))
-            return
+            return False
         if not self.book.open_circuit(caller, called, trio.current_time()):
             log.info("relay_circuit_refused", caller=caller, called=called, circuits=self.book.circuits)
             await write_message(stream, hop_status(OVER_LIMIT))
-            return
+            return False
         far: INetStream | None = None
         began, carried = trio.current_time(), 0
         try:
@@ -126,12 +123,13 @@ class RelayService:
             except RelayRefused as error:
                 log.debug("relay_call_failed", caller=caller, called=called, cause=error.cause)
                 await write_message(stream, hop_status(FAILED))
-                return
+                return False
             answer = hop_status(OK)
             answer.limit.CopyFrom(self._limit())
             await write_message(stream, answer)
             log.info("circuit_opened", caller=caller, called=called, circuits=self.book.circuits)
             carried = await self._splice(stream, far)
+            return True
         finally:
             self.book.close_circuit(caller, called)
             if far is not None:

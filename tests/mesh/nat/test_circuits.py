@@ -108,6 +108,22 @@ async def test_nobody_is_called_who_did_not_reserve(start_host, relay):
         assert "no reservation" in str(refused.value)
 
 
+@pytest.mark.parametrize("kind", [HopMessage.CONNECT, HopMessage.STATUS, HopMessage.RESERVE])
+async def test_an_answer_reaches_also_who_reads_it_late(start_host, relay, kind):
+    """The relay's end of the stream must not overtake its last message."""
+    async with start_host() as caller:
+        await dial_address(caller, id_of(relay), own_address(relay))
+        stream = await caller.new_stream(relay.get_id(), [TProtocol(HOP)])
+        muxed = stream.muxed_stream
+        await write_message(stream, HopMessage(type=kind, peer=PeerId(id=caller.get_id().to_bytes())))
+        with trio.fail_after(10):
+            while not muxed.recv_closed:
+                await trio.sleep(0.01)
+        answer = await read_message(stream, HopMessage)
+        assert answer.status == {HopMessage.CONNECT: 204, HopMessage.STATUS: 400, HopMessage.RESERVE: 100}[kind]
+        await stream.reset()
+
+
 async def test_a_reservation_is_for_the_peer_of_the_connection_whatever_the_message_says(start_host, relay):
     async with start_host() as impostor, start_host() as victim:
         await dial_address(impostor, id_of(relay), own_address(relay))
