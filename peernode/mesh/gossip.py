@@ -20,6 +20,7 @@ from libp2p.tools.anyio_service import background_trio_service
 
 from peernode.mesh.directory import Directory
 from peernode.mesh.gossip_scores import GossipScores, score_params
+from peernode.mesh.hardening import pubsub_signatures
 from peernode.mesh.host import MAX_CONNECTIONS, StartSignal
 from peernode.mesh.leases import Change
 from peernode.mesh.news_budget import NewsBudget
@@ -78,6 +79,7 @@ class Gossip:
         # The library starts at the second of the clock: a node that restarts would repeat numbers and go unheard.
         self._pubsub.counter = time.time_ns()
         self._pubsub.set_topic_validator(self._topic, self._accept, False)
+        pubsub_signatures.listen(self._pubsub, self._blame_for_signature)
 
     async def run(self, *, task_status: StartSignal = trio.TASK_STATUS_IGNORED) -> None:
         """Take part in gossip until cancelled."""
@@ -105,6 +107,10 @@ class Gossip:
             if forwarder != self._own:
                 self.scores.blame(self._pubsub, forwarder, reason, trio.current_time())
         return not reason
+
+    def _blame_for_signature(self, forwarder: ID) -> None:
+        self.scores.blame(self._pubsub, forwarder, "bad signature", trio.current_time())
+        self.scores.count(forwarder)
 
     def _take(self, originator: str, raw: bytes) -> str:
         """The reason why this is not to be passed on; empty if it is."""

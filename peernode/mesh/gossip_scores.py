@@ -64,6 +64,11 @@ class GossipScores:
             log.warning("gossip_peer_graylisted", peer=str(forwarder), reason=reason)
             self._report(str(forwarder), f"gossip: {reason}", 1.0)
 
+    def count(self, forwarder: ID) -> None:
+        """Count a bad message that the library refuses without counting it."""
+        if self._router.scorer is not None:
+            self._router.scorer.on_invalid_message(forwarder, self._topic)
+
     def forgive(self, pubsub: Pubsub, now_s: float) -> None:
         """Let those back in who have been shut out for long enough."""
         for peer in [peer for peer, until_s in self._until_s.items() if until_s <= now_s]:

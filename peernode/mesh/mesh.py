@@ -7,7 +7,7 @@ module, and what is said on a stream to whoever opened or handles it.
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -153,6 +153,10 @@ class Mesh:
     def bans(self) -> list[Ban]:
         """Who is banned or slowed down now, why, and until when on trio's clock."""
         return self._guard.bans.bans()
+
+    def limited(self) -> Mapping[str, int]:
+        """How often a connection or stream was refused, or a peer slowed down, by reason."""
+        return self._guard.refusals
 
     @property
     def misbehaviour(self) -> BanTable:

@@ -33,8 +33,16 @@ class MeshCollector(Collector):
         for reason, times in sorted(self._mesh.directory.refusals.items()):
             refused.add_metric([reason], times)
         yield refused
+        limited = CounterMetricFamily(
+            f"{PREFIX}limited", "Connections and streams refused or slowed down", labels=["reason"]
+        )
+        for reason, times in sorted(self._mesh.limited().items()):
+            limited.add_metric([reason], times)
+        yield limited
         banned = len({ban.peer_id for ban in self._mesh.bans() if ban.peer_id})
         yield GaugeMetricFamily(f"{PREFIX}banned_peers", "Peers that are shut out now", banned)
+        slowed = len({ban.address for ban in self._mesh.bans() if not ban.peer_id})
+        yield GaugeMetricFamily(f"{PREFIX}slowed_addresses", "Addresses that are being slowed down now", slowed)
 
     def _connections(self) -> Iterator[Metric]:
         gauge = GaugeMetricFamily(f"{PREFIX}connections", "Connected peers by who dialled", labels=["direction"])

@@ -10,20 +10,34 @@ import trio
 from libp2p.io.abc import Reader
 from libp2p.stream_muxer.yamux import yamux
 
+from peernode.mesh.hardening.peer_gate import guard_of
+from peernode.mesh.limits.admission import address_group
 from peernode.mesh.limits.token_bucket import TokenBucket
 
 FRAMES_PER_S = 2000.0
 FRAMES_BURST = 4000.0
 BYTES_PER_S = 32.0 * (1 << 20)
 BYTES_BURST = 32.0 * (1 << 20)
+TELL_EVERY_S = 1.0
 
 
 class Pace:
     """What one connection may send: frames, told by their headers, and bytes."""
 
-    def __init__(self) -> None:
+    def __init__(self, muxed: yamux.Yamux | None = None) -> None:
+        self.muxed = muxed
+        self._tell_again_s = float("-inf")
         self._frames = TokenBucket(per_second=FRAMES_PER_S, burst=FRAMES_BURST)
         self._bytes = TokenBucket(per_second=BYTES_PER_S, burst=BYTES_BURST)
+
+    def tell(self, now_s: float) -> None:
+        """Somebody has to wait: tell the guard, now and then."""
+        if self.muxed is None or now_s < self._tell_again_s:
+            return
+        self._tell_again_s = now_s + TELL_EVERY_S
+        swarm, address = getattr(self.muxed, "swarm", None), self.muxed.get_remote_address()
+        if swarm is not None:
+            guard_of(swarm).held_up(str(self.muxed.peer_id), address_group(address[0]) if address else "")
 
     def debt_s(self, now_s: float, size: int) -> float:
         """How long to wait before reading ``size`` more bytes."""
@@ -33,14 +47,20 @@ class Pace:
 
 def mend() -> None:
     """Read frames at a bounded pace."""
-    read_exactly = yamux.read_exactly
+    read_exactly, original = yamux.read_exactly, yamux.Yamux.__init__
+
+    def paced_init(self: yamux.Yamux, *args: object, **kwargs: object) -> None:
+        original(self, *args, **kwargs)
+        self.secured_conn.__dict__["_pace"] = Pace(self)
 
     async def paced(reader: Reader, n: int) -> bytes:
         pace: Pace = reader.__dict__.setdefault("_pace", Pace())
         debt_s = pace.debt_s(trio.current_time(), n)
         if debt_s > 0:
+            pace.tell(trio.current_time())
             await trio.sleep(debt_s)
         data: bytes = await read_exactly(reader, n)
         return data
 
+    yamux.Yamux.__init__ = paced_init
     yamux.read_exactly = paced

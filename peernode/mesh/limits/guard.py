@@ -80,10 +80,16 @@ class Guard:
 
     def refused(self, reason: str, *, peer_id: str = "", address: str = "") -> None:
         """Count and tell that a connection was refused."""
-        self.refusals[reason] += 1
+        self.refusals["banned" if reason.startswith("banned") else reason] += 1
         log.debug("connection_refused", reason=reason, peer=peer_id, address=address)
         if not peer_id:
             self.bans.slow_down(address, reason, SLOWED_S)
+
+    def held_up(self, peer_id: str, address: str) -> None:
+        """Count and tell that a peer sends faster than this node will read."""
+        self.refusals["frames too fast"] += 1
+        if address not in ("", "unknown"):
+            self.bans.slow_down(address, f"frames too fast, from {peer_id}", SLOWED_S)
 
     def open_stream(self, peer_id: str) -> bool:
         """Account for a stream that a peer opened; False if it has too many, or opens them too fast."""
