@@ -89,10 +89,10 @@ class AdminView:
         return node_metrics(self.engines.engines, self.mesh)
 
     def peers(self) -> Sequence[Mapping[str, Any]]:
-        return PeerView(self.mesh, self.clock).rows()
+        return PeerView(self.mesh).rows()
 
     async def ping(self, peer: str, count: int) -> Mapping[str, Any]:
-        return await PeerView(self.mesh, self.clock).ping(peer, count)
+        return await PeerView(self.mesh).ping(peer, count)
 
 
 def _engine(engine: Engine) -> Mapping[str, Any]:

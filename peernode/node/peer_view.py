@@ -6,14 +6,13 @@ a peer is reached and measured to the mesh.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import trio
 
 from peernode.edge.errors import UnknownPeer
 from peernode.mesh import Mesh, PeerStatus
-from peernode.mesh.leases import Holding
 from peernode.mesh.limits.bans import Ban
 from peernode.mesh.ping import MAX_COUNT, PROTOCOL, measure
 
@@ -21,19 +20,17 @@ OPEN_S = 10.0
 
 
 class PeerView:
-    """Looks at a mesh whenever it is asked. ``clock`` is Unix time in seconds."""
+    """Looks at a mesh whenever it is asked."""
 
-    def __init__(self, mesh: Mesh, clock: Callable[[], float]) -> None:
+    def __init__(self, mesh: Mesh) -> None:
         self._mesh = mesh
-        self._clock = clock
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
         """Every known peer but this node, ordered by id.
 
         ``lease_age_s`` is how old its newest word is, ``lease_left_s`` how long that still counts; ``suspect`` is a
-        peer whose lease runs although it could not be reached. ``skew_ms`` is how far its clock is ahead of ours, to a
-        second or two: its word may have been under way for longer than those who handed it on can tell. Values that
-        are not known are None.
+        peer whose lease runs although it could not be reached. ``skew_ms`` is how far its clock is ahead of ours,
+        as far as heard from itself. Values that are not known are None.
         """
         connected = {status.peer_id: status for status in self._mesh.peers()}
         bans = {ban.peer_id: ban for ban in self._mesh.bans() if ban.peer_id}
@@ -105,12 +102,9 @@ class PeerView:
             "free_slots": advert.free_slots if advert else None,
             "lease_age_s": round(holding.age_ms / 1000, 1) if holding else None,
             "lease_left_s": round((holding.standing.advert.lease_ms - holding.age_ms) / 1000, 1) if holding else None,
-            "skew_ms": self._skew_ms(holding) if holding else None,
+            "skew_ms": directory.skew_ms(peer),
             "suspect": peer not in directory.snapshot().adverts if holding else None,
         }
-
-    def _skew_ms(self, holding: Holding) -> int:
-        return holding.standing.advert.issued_ms + holding.age_ms - int(self._clock() * 1000)
 
 
 def _ban(ban: Ban | None) -> Mapping[str, Any] | None:

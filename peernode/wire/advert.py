@@ -12,10 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from peernode.wire.canonical import Value
-from peernode.wire.envelope import Envelope, seal, unseal
-from peernode.wire.errors import BadSchema, WrongNetwork
+from peernode.wire.envelope import unseal
+from peernode.wire.errors import BadSchema
 from peernode.wire.fields import FieldReader, as_text
 from peernode.wire.identity import Identity
+from peernode.wire.own_word import open_own, seal_own
 
 KIND = "advert"
 MAX_ADVERT_BYTES = 64 * 1024
@@ -170,18 +171,11 @@ def claimed(raw: bytes) -> tuple[str, int]:
 
 def sign_advert(advert: Advert, identity: Identity) -> SignedAdvert:
     """Sign this node's own advert. Raises ValueError when it names another peer."""
-    if advert.peer != identity.peer_id:
-        raise ValueError("a node signs only its own advert")
-    envelope = seal(KIND, advert.to_fields(), identity)
+    envelope = seal_own(KIND, advert, identity)
     return SignedAdvert(advert, envelope.raw, envelope.digest[:ADVERT_DIGEST_BYTES])
 
 
 def open_advert(raw: bytes, *, network: str) -> SignedAdvert:
     """Decode and check an advert from the wire. Raises a WireError."""
-    envelope: Envelope
-    envelope, fields = unseal(KIND, raw, max_bytes=MAX_ADVERT_BYTES)
-    advert = Advert.from_fields(fields)
-    if advert.network != network:
-        raise WrongNetwork("The advert is for another network.", cause=advert.network)
-    envelope.check_signed_by(advert.peer)
+    envelope, advert = open_own(KIND, Advert, raw, network=network, max_bytes=MAX_ADVERT_BYTES)
     return SignedAdvert(advert, raw, envelope.digest[:ADVERT_DIGEST_BYTES])

@@ -24,10 +24,9 @@ from dataclasses import dataclass
 
 from peernode.wire.advert import ADVERT_DIGEST_BYTES, MAX_LEASE_MS, MAX_QUEUED, MAX_SLOTS
 from peernode.wire.canonical import Value
-from peernode.wire.envelope import seal, unseal
-from peernode.wire.errors import WrongNetwork
 from peernode.wire.fields import FieldReader
 from peernode.wire.identity import Identity
+from peernode.wire.own_word import open_own, seal_own
 
 KIND = "renewal"
 MAX_RENEWAL_BYTES = 512
@@ -85,16 +84,10 @@ class SignedRenewal:
 
 def sign_renewal(renewal: Renewal, identity: Identity) -> SignedRenewal:
     """Sign the renewal of this node's own advert. Raises ValueError when it names another peer."""
-    if renewal.peer != identity.peer_id:
-        raise ValueError("a node renews only its own advert")
-    return SignedRenewal(renewal, seal(KIND, renewal.to_fields(), identity).raw)
+    return SignedRenewal(renewal, seal_own(KIND, renewal, identity).raw)
 
 
 def open_renewal(raw: bytes, *, network: str) -> SignedRenewal:
     """Decode and check a renewal from the wire. Raises a WireError."""
-    envelope, fields = unseal(KIND, raw, max_bytes=MAX_RENEWAL_BYTES)
-    renewal = Renewal.from_fields(fields)
-    if renewal.network != network:
-        raise WrongNetwork("The renewal is for another network.", cause=renewal.network)
-    envelope.check_signed_by(renewal.peer)
+    _, renewal = open_own(KIND, Renewal, raw, network=network, max_bytes=MAX_RENEWAL_BYTES)
     return SignedRenewal(renewal, raw)

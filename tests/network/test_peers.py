@@ -44,7 +44,8 @@ def test_a_peer_is_seen_pinged_and_counted_and_then_gone(launch: Launch) -> None
     assert (row["peer_id"], row["connected"], row["direction"]) == (far.peer_id, True, "outbound")
     assert row["version"] and row["suspect"] is False
     assert row["lease_age_s"] >= 0 and row["lease_left_s"] > 0
-    assert abs(row["skew_ms"]) < 10_000  # one machine, one clock; the rest is the way here
+    # One machine, one clock; the rest is the way here. Not known before a word came fresh from the peer itself.
+    assert row["skew_ms"] is None or abs(row["skew_ms"]) < 10_000
 
     samples = _samples(near)
     assert samples["peernode_mesh_connections", "outbound"] == 1

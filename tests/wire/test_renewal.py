@@ -51,7 +51,7 @@ def test_values_out_of_range_are_refused(change: dict[str, int]) -> None:
 
 
 def test_nobody_renews_for_another_and_no_other_kind_or_network_counts() -> None:
-    with pytest.raises(ValueError, match="own advert"):
+    with pytest.raises(ValueError, match="own renewal"):
         sign_renewal(RENEWAL, STRANGER)
     with pytest.raises(BadSignature):
         open_renewal(seal(KIND, RENEWAL.to_fields(), STRANGER).raw, network="test")
