@@ -7,6 +7,7 @@ Owns the pubsub recipe for libp2p 0.8.1 and the verdict on each message before i
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import structlog
 import trio
@@ -19,8 +20,9 @@ from libp2p.pubsub.pubsub import Pubsub
 from libp2p.tools.anyio_service import background_trio_service
 
 from peernode.mesh.directory import Directory
+from peernode.mesh.gossip_judge import GossipJudge
 from peernode.mesh.gossip_scores import GossipScores, score_params
-from peernode.mesh.hardening import pubsub_signatures
+from peernode.mesh.hardening import pubsub_conduct
 from peernode.mesh.host import MAX_CONNECTIONS, StartSignal
 from peernode.mesh.leases import Change
 from peernode.mesh.news_budget import NewsBudget
@@ -44,7 +46,14 @@ class Gossip:
     """Pubsub on one host, for the adverts of one network."""
 
     def __init__(
-        self, host: BasicHost, *, network: str, directory: Directory, flow: Flow | None = None, report: Report = nobody
+        self,
+        host: BasicHost,
+        *,
+        network: str,
+        directory: Directory,
+        flow: Flow | None = None,
+        report: Report = nobody,
+        limited: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._topic = topic_of(network)
         self._directory = directory
@@ -79,7 +88,8 @@ class Gossip:
         # The library starts at the second of the clock: a node that restarts would repeat numbers and go unheard.
         self._pubsub.counter = time.time_ns()
         self._pubsub.set_topic_validator(self._topic, self._accept, False)
-        pubsub_signatures.listen(self._pubsub, self._blame_for_signature)
+        self._judge = GossipJudge(self._pubsub, self.scores, limited=limited)
+        pubsub_conduct.appoint(self._pubsub, self._judge)
 
     async def run(self, *, task_status: StartSignal = trio.TASK_STATUS_IGNORED) -> None:
         """Take part in gossip until cancelled."""
@@ -87,9 +97,11 @@ class Gossip:
             await self._pubsub.wait_until_ready()
             subscription = await self._pubsub.subscribe(self._topic)
             task_status.started()
-            async for _ in subscription:
-                self.scores.forgive(self._pubsub, trio.current_time())
-                # The message was taken in by the validator already; a subscription is what makes peers send to us.
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._judge.run)
+                async for _ in subscription:
+                    pass  # taken in by the validator already; a subscription is what makes peers send to us
+                nursery.cancel_scope.cancel()
 
     async def publish(self, raw: bytes) -> None:
         """Tell every subscribed peer."""
@@ -107,10 +119,6 @@ class Gossip:
             if forwarder != self._own:
                 self.scores.blame(self._pubsub, forwarder, reason, trio.current_time())
         return not reason
-
-    def _blame_for_signature(self, forwarder: ID) -> None:
-        self.scores.blame(self._pubsub, forwarder, "bad signature", trio.current_time())
-        self.scores.count(forwarder)
 
     def _take(self, originator: str, raw: bytes) -> str:
         """The reason why this is not to be passed on; empty if it is."""

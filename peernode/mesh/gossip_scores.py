@@ -59,10 +59,24 @@ class GossipScores:
         if scorer is None or forwarder in self._until_s:
             return
         if scorer.score(forwarder, [self._topic]) - 1.0 < SHUT_OUT_AT:
-            self._until_s[forwarder] = now_s + BLACKLISTED_S
-            pubsub.add_to_blacklist(forwarder)
-            log.warning("gossip_peer_graylisted", peer=str(forwarder), reason=reason)
-            self._report(str(forwarder), f"gossip: {reason}", 1.0)
+            self._shut_out(pubsub, forwarder, reason, now_s)
+
+    def _shut_out(self, pubsub: Pubsub, peer: ID, reason: str, now_s: float) -> None:
+        self._until_s[peer] = now_s + BLACKLISTED_S
+        pubsub.add_to_blacklist(peer)
+        log.warning("gossip_peer_graylisted", peer=str(peer), reason=reason)
+        self._report(str(peer), f"gossip: {reason}", 1.0)
+
+    def sweep(self, pubsub: Pubsub, now_s: float) -> None:
+        """Shut out whose score fell without a message that was judged: floods of GRAFT, IHAVE and IWANT."""
+        scorer: PeerScorer | None = self._router.scorer
+        if scorer is None:
+            return
+        # Not the peers of pubsub: those are the ones that it sends to, and an attacker need not listen.
+        penalties = (scorer.graft_flood_penalties, scorer.ihave_spam_penalties, scorer.iwant_spam_penalties)
+        for peer in set().union(scorer.behavior_penalty, *penalties):
+            if peer not in self._until_s and scorer.score(peer, [self._topic]) < SHUT_OUT_AT:
+                self._shut_out(pubsub, peer, "floods of control messages", now_s)
 
     def count(self, forwarder: ID) -> None:
         """Count a bad message that the library refuses without counting it."""

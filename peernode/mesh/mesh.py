@@ -226,7 +226,14 @@ class Mesh:
         )
         flow = self.traffic.flow(GOSSIP)
         report = self._guard.bans.report
-        gossip = Gossip(host, network=self._network, directory=self.directory, flow=flow, report=report)
+        gossip = Gossip(
+            host,
+            network=self._network,
+            directory=self.directory,
+            flow=flow,
+            report=report,
+            limited=self._guard.count,
+        )
         async with listening(host, self._listen), trio.open_nursery() as nursery:
             bound = [str(address) for address in host.get_transport_addrs()]
             if len(bound) >= len(self._listen):  # one that failed now may be free at the next restart

@@ -102,11 +102,12 @@ async def _accept(self: Swarm, closer: ReadWriteCloser, maddr: Multiaddr) -> Non
         with scope:
             muxed = await self.upgrade_inbound_raw_conn(RawConnection(closer, False), maddr)
     except Exception as error:  # noqa: BLE001 - anything a stranger sends may raise anything in the handshake
+        guard.count("handshake failed")
         log.debug("inbound_handshake_failed", source=source, error=repr(error))
     finally:
         guard.admission.leave(handshake)
     if scope.cancelled_caught:
-        guard.refusals["handshake unfinished"] += 1
+        guard.count("handshake unfinished")
     if muxed is not None:
         # The library closes the socket when this returns.
         await _wait_until_gone(self, muxed)

@@ -85,6 +85,10 @@ class Guard:
         if not peer_id:
             self.bans.slow_down(address, reason, SLOWED_S)
 
+    def count(self, reason: str) -> None:
+        """Count something that was refused and is nobody's fault."""
+        self.refusals[reason] += 1
+
     def held_up(self, peer_id: str, address: str) -> None:
         """Count and tell that a peer sends faster than this node will read."""
         self.refusals["frames too fast"] += 1
