@@ -25,6 +25,7 @@ from peernode.mesh.directory import Directory
 from peernode.mesh.errors import MeshError
 from peernode.mesh.frames import FrameStream
 from peernode.mesh.leases import MAX_PEERS
+from peernode.mesh.limits.token_bucket import TokenBucket
 from peernode.mesh.reports import Report, nobody
 from peernode.mesh.sync_session import BATCH_S, SyncSession
 
@@ -59,7 +60,8 @@ class Sync:
         self._brought: OrderedDict[str, tuple[int, str]] = OrderedDict()
         self._asked: OrderedDict[str, float] = OrderedDict()
         self._chased_s = float("-inf")
-        self._verifying = trio.Lock()
+        self._verified = TokenBucket(per_second=VERIFIED_PER_S, burst=TURN)
+        self._keeping_rounds = trio.Lock()
 
     async def serve(self, stream: FrameStream) -> None:
         """Handle a session that the neighbour opened."""
@@ -91,14 +93,27 @@ class Sync:
                 await watch.wait_change()
 
     def pause_s(self) -> float:
-        """How long a session gathers words before it sends; longer with many sessions, as each frame has its price."""
+        """How long words are gathered before they are sent; longer with many sessions, as each frame has its price."""
         return BATCH_S * max(1.0, len(self.sessions) / SESSIONS_AT_FULL_RATE) * self.rng.uniform(0.8, 1.2)
 
+    async def keep_rounds(self) -> None:
+        """Once a pause, let every session send what is due. All sessions call this; one of them does it for all.
+
+        One wake-up for the node, however many sessions, and none for those that have nothing to say.
+        """
+        async with self._keeping_rounds:
+            while True:
+                await trio.sleep(self.pause_s())
+                self.chase()
+                for session in list(self.sessions.values()):
+                    session.gather()
+
     async def pay_for(self, records: float) -> None:
-        """Wait until the node can afford to verify so many records; in small turns, for all sessions together."""
+        """Wait until the node can afford to have verified so many records; in turns, for all sessions together."""
         while records > 0:
-            async with self._verifying:
-                await trio.sleep(min(records, TURN) / VERIFIED_PER_S)
+            debt_s = self._verified.owe(trio.current_time(), min(records, TURN))
+            if debt_s > 0:
+                await trio.sleep(debt_s)
             records -= TURN
 
     def feeder(self, peer: str) -> str | None:
@@ -142,7 +157,7 @@ class Sync:
         return True
 
     def chase(self) -> None:
-        """Ask other neighbours for peers whose renewal is overdue. Called by every session; works once a second."""
+        """Ask other neighbours for peers whose renewal is overdue. Called every round; works once a second."""
         now_s = trio.current_time()
         if now_s - self._chased_s < CHASE_EVERY_S:
             return

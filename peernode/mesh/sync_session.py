@@ -65,6 +65,10 @@ class SyncSession:
         self._enough: set[str] = set()
         self._answers = ANSWERS_AT_FIRST
         self._wake = trio.Event()
+        self._outgoing: list[bytes] = []
+        self._version = 0  # the directory's when the last frames were gathered
+        self._gathered_s = self._sent_s = float("-inf")
+        self._greeting_is_out = False
         self._greeted = False
         self._bad = 0
 
@@ -83,6 +87,7 @@ class SyncSession:
 
             nursery.start_soon(ending, self._send)
             nursery.start_soon(ending, self._receive)
+            nursery.start_soon(self._sync.keep_rounds)
         if isinstance(failure, BadSyncMessage):
             self._sync.report(self._neighbour, failure.code, 1.0)
         if failure is not None:
@@ -99,28 +104,40 @@ class SyncSession:
         if peer not in self._to_ask:
             self._enough.add(peer)
 
+    def gather(self) -> None:
+        """Put into the next frames what is due by now, and have them sent. Called once a round for all sessions.
+
+        A neighbour that is slow to take the last ones is left in peace.
+        """
+        if not self._greeting_is_out or self._outgoing:
+            return
+        now_s = trio.current_time()
+        self._answers = min(self._answers + ANSWERS_PER_S * (now_s - self._gathered_s), ANSWERS_AT_FIRST)
+        self._gathered_s = now_s
+        self._ask_for_promised()
+        self._outgoing = self._due(self._version)
+        self._version = self._directory.version
+        if not self._outgoing and now_s - self._sent_s > QUIET_S / 3:
+            self._outgoing = list(encode_have({}))  # shows that a quiet side is alive
+        if self._outgoing:
+            self._wake.set()
+
     async def _send(self) -> None:
-        version = self._directory.version
+        self._version = self._directory.version
         for frame in encode_have(self._directory.digest()):
             await self._stream.send(frame)
-        sent_s = trio.current_time()
+        self._sent_s = self._gathered_s = trio.current_time()
+        self._greeting_is_out = True
         while True:
-            with trio.move_on_after(self._sync.pause_s()):
-                await self._wake.wait()
+            await self._wake.wait()
+            if not self._outgoing:  # the neighbour asked, or is to be asked: at once, but not many times in a row
+                await trio.sleep_until(self._sent_s + min(AT_ONCE_S, BATCH_S))
+                self.gather()
             self._wake = trio.Event()
-            self._sync.chase()
-            self._ask_for_promised()
-            now_s = trio.current_time()
-            frames = self._due(version)
-            version = self._directory.version
-            if not frames and now_s - sent_s > QUIET_S / 3:
-                frames = list(encode_have({}))  # shows that a quiet side is alive
-            for frame in frames:
-                await self._stream.send(frame)
-                sent_s = now_s
-            if frames:
-                await trio.sleep(min(AT_ONCE_S, BATCH_S))
-            self._answers = min(self._answers + ANSWERS_PER_S * (trio.current_time() - now_s), ANSWERS_AT_FIRST)
+            while self._outgoing:
+                await self._stream.send(self._outgoing[0])
+                self._outgoing.pop(0)
+                self._sent_s = trio.current_time()
 
     def _due(self, version: int) -> list[bytes]:
         """The frames to send now; ``version`` is the directory's at the time of the last ones."""

@@ -119,6 +119,9 @@ class Elsewhere:
     def say_enough(self, peer: str) -> None:
         """The rest of the network goes on."""
 
+    def gather(self) -> None:
+        """The rest of the network needs nothing from here."""
+
 
 async def run_neighbours(address: str, count: int, nodes: int) -> None:
     """The neighbours and the network behind them."""

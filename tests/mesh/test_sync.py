@@ -83,7 +83,7 @@ async def test_each_side_gets_what_it_lacks_and_keeps_getting_it(neighbours):
     left, right, connect = neighbours
     for number, identity in enumerate(OTHERS):
         (left if number % 2 else right).offer(signed(identity, 1))
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         await connect()
         await _alike(left, right)
         assert len(right.snapshot().adverts) == len(OTHERS)
@@ -101,7 +101,7 @@ async def test_a_departure_travels_and_the_departed_stays_gone(neighbours):
     right.offer(signed(leaver, 1))
     left.offer(signed(leaver, 1))
     left.offer(signed(leaver, 2, lease_ms=0))
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         await connect()
         await _alike(left, right)
     assert leaver.peer_id not in left.snapshot().adverts
@@ -112,7 +112,37 @@ async def test_a_lease_does_not_grow_by_being_handed_on(neighbours):
     left, right, connect = neighbours
     identity = OTHERS[0]
     left.offer(signed(identity, 1, lease_ms=10_000), age_ms=3_000)
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         await connect()
         await _alike(left, right)
     assert right.holding(identity.peer_id).age_ms >= 3_000
+
+
+async def test_sessions_that_have_nothing_to_say_are_not_woken(neighbours, monkeypatch):
+    left, right, connect = neighbours
+    left.offer(signed(OTHERS[0], 1))
+    woken, rounds, over = [], [], trio.Event()
+    chase = Sync.chase
+
+    class Watch(trio.abc.Instrument):
+        def before_task_step(self, task):
+            if "SyncSession" in task.name:
+                woken.append(task.name)
+
+    watch = Watch()
+
+    def counted(sync):
+        rounds.append(sync)
+        if len(rounds) == 30:  # what was said at first has been taken in
+            trio.lowlevel.add_instrument(watch)
+        if len(rounds) == 80:
+            trio.lowlevel.remove_instrument(watch)
+            over.set()
+        chase(sync)
+
+    with trio.fail_after(60):
+        await connect()
+        await _alike(left, right)
+        monkeypatch.setattr(Sync, "chase", counted)
+        await over.wait()
+    assert woken == []
