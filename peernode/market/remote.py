@@ -52,7 +52,8 @@ class RemoteRunner:
 
     async def _produce(self, job: ChatJob, emit: Emit) -> None:
         try:
-            async with self._mesh.open(self._ordered.offer.provider, PROTOCOL, timeout_s=DIAL_S) as stream:
+            provider = self._ordered.offer.provider
+            async with self._mesh.open(provider, PROTOCOL, timeout_s=DIAL_S, speak_first=True) as stream:
                 talk = Talk(stream, speaker="coordinator")
                 await _Order(talk, self._desk, self._ordered, self._identity).run(job, emit)
         except MeshError as err:

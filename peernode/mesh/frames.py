@@ -11,10 +11,10 @@ import struct
 
 import structlog
 import trio
-from libp2p.abc import INetStream
 from libp2p.network.stream.exceptions import StreamEOF
 
-from peernode.mesh.errors import FrameTimeout, FrameTooLarge, MeshError, StreamClosed
+from peernode.mesh.errors import DialFailed, FrameTimeout, FrameTooLarge, MeshError, StreamClosed
+from peernode.mesh.optimistic_opening import ByteStream
 from peernode.mesh.traffic import Flow
 
 log = structlog.get_logger(__name__)
@@ -40,7 +40,7 @@ class FrameStream:
 
     def __init__(
         self,
-        stream: INetStream,
+        stream: ByteStream,
         nursery: trio.Nursery,
         *,
         max_frame_bytes: int = MAX_FRAME_BYTES,
@@ -69,7 +69,8 @@ class FrameStream:
         """The next frame.
 
         Raises ``FrameTimeout`` after ``deadline_s`` seconds (the stream stays usable), ``StreamClosed`` when the peer
-        ended or reset the stream, ``FrameTooLarge`` when it announced a frame over the limit.
+        ended or reset the stream, ``FrameTooLarge`` when it announced a frame over the limit, ``DialFailed`` when a
+        stream that was opened optimistically is not taken.
         """
         with trio.move_on_after(deadline_s):
             try:
@@ -143,6 +144,8 @@ class FrameStream:
         end = self._end
         if isinstance(end, FrameTooLarge):
             return FrameTooLarge(end.sentence, cause=end.cause)
+        if isinstance(end, DialFailed):
+            return DialFailed(end.sentence, cause=end.cause)
         return StreamClosed("The peer closed the stream.", cause=end.cause if end else "")
 
     async def _pump(self) -> None:

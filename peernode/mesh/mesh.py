@@ -34,6 +34,7 @@ from peernode.mesh.limits.bans import Ban, BanTable
 from peernode.mesh.limits.guard import Guard
 from peernode.mesh.nat.status import OFF, NatStatus
 from peernode.mesh.nat.traversal import Traversal
+from peernode.mesh.optimistic_opening import ByteStream, open_optimistically, speaks
 from peernode.mesh.ping import PROTOCOL as PING_PROTOCOL
 from peernode.mesh.ping import echo
 from peernode.mesh.settings import DEFAULTS, MeshSettings
@@ -185,13 +186,17 @@ class Mesh:
         self.directory.renew(renewal)
 
     @asynccontextmanager
-    async def open(self, peer_id: str, protocol: str, *, timeout_s: float) -> AsyncIterator[FrameStream]:
+    async def open(
+        self, peer_id: str, protocol: str, *, timeout_s: float, speak_first: bool = False
+    ) -> AsyncIterator[FrameStream]:
         """A stream to ``peer_id``, dialling if need be; ended in order on leaving, reset if the body raises.
 
         Raises ``DialFailed`` when the peer cannot be reached or does not speak ``protocol`` within ``timeout_s``
-        seconds; an unreachable peer is hidden from the directory until it says something new.
+        seconds; an unreachable peer is hidden from the directory until it says something new. With ``speak_first``
+        the body sends before it receives, and a peer that is known to speak ``protocol`` is not waited for: it is the
+        first ``receive`` that raises then.
         """
-        stream = await self._open(peer_id, protocol, timeout_s)
+        stream = await self._open(peer_id, protocol, timeout_s, speak_first=speak_first)
         try:
             yield stream
         except BaseException:
@@ -299,16 +304,27 @@ class Mesh:
     async def _open_for_sync(self, peer_id: str, protocol: str) -> FrameStream:
         return await self._open(peer_id, protocol, SYNC_OPEN_S)
 
-    async def _open(self, peer_id: str, protocol: str, timeout_s: float) -> FrameStream:
+    async def _open(self, peer_id: str, protocol: str, timeout_s: float, *, speak_first: bool = False) -> FrameStream:
         life = self._life
         if life is None:
             raise DialFailed("The mesh is not running.")
         connected = False
+        net_stream: ByteStream
         try:
-            with trio.fail_after(timeout_s):
+            with trio.fail_after(timeout_s) as limit:
                 await life.connections.reach(peer_id)
                 connected = True
-                net_stream = await life.host.new_stream(ID.from_string(peer_id), [TProtocol(protocol)])
+                if speak_first and speaks(life.host, peer_id, protocol):
+
+                    def failed(was_silent: bool) -> None:
+                        if was_silent or not life.connections.watch.live(peer_id):
+                            self.directory.suspect(peer_id)
+
+                    net_stream = await open_optimistically(
+                        life.host, peer_id, protocol, answer_by=limit.deadline, failed=failed
+                    )
+                else:
+                    net_stream = await life.host.new_stream(ID.from_string(peer_id), [TProtocol(protocol)])
         except DialFailed:
             self.directory.suspect(peer_id)
             raise
@@ -323,7 +339,7 @@ class Mesh:
         self.traffic.flow(protocol).opened_out += 1
         return self._conversation(net_stream, life.nursery, protocol)
 
-    def _conversation(self, net_stream: INetStream, nursery: trio.Nursery, protocol: str) -> FrameStream:
+    def _conversation(self, net_stream: ByteStream, nursery: trio.Nursery, protocol: str) -> FrameStream:
         return FrameStream(
             net_stream,
             nursery,
