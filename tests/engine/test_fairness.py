@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from peernode.engine.worker.batcher import Batcher
+from peernode.engine.worker.fairness import MOST_ACCOUNTS, Shares
 from tests.engine.scripted import FreePace, outputs, run_out
 from tests.engine.test_prefix_sharing import KV, CellBackend, asking, batcher_on, expected
 
@@ -97,3 +98,14 @@ def test_background_jobs_wait_behind_all_others() -> None:
         batcher.submit(late)
     batcher.submit(asking(3, [3] * 5, payer="bob"))
     assert first_words(batcher) == [0, 3, 1, 2]
+
+
+def test_payers_who_come_once_leave_no_accounts_for_ever() -> None:
+    shares = Shares()
+    shares.charge("greedy", 1_000_000)
+    for stranger in range(3 * MOST_ACCOUNTS):
+        shares.charge(f"stranger {stranger}", 10 + stranger % 7)
+        assert len(shares) <= MOST_ACCOUNTS
+    assert shares.next(["greedy", "new", "stranger 0"]) == "new"  # who had most is still the last
+    shares.charge("new", 500)
+    assert shares.next(["greedy", "new"]) == "new"

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from peernode.engine.worker import prefix_store
 from peernode.engine.worker.prefix_store import BLOCK_OVERHEAD, PrefixStore
 from peernode.engine.worker.prefix_tree import common_length
 from peernode.engine.worker.sequence import TokenArray
@@ -91,3 +96,62 @@ def test_sequences_with_one_beginning_share_its_bytes() -> None:
     for tail in (5, 6, 7):
         keep(store, "", tokens_of([*scaffold, tail]))
     assert store.tokens == len(scaffold) + 3
+
+
+def test_many_prompts_with_one_beginning_do_not_make_each_other_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = 0
+
+    def counted(one: TokenArray, other: TokenArray) -> int:
+        nonlocal compared
+        compared += 1
+        return common_length(one, other)
+
+    monkeypatch.setattr(prefix_store, "common_length", counted)
+    store = PrefixStore(1 << 30)
+    prompts = [tokens_of([7, 7, first, second, 9]) for first in range(30) for second in range(30)]
+    for tokens in prompts:
+        keep_whole(store, tokens)
+    assert store.tokens == 5 * len(prompts)
+    for tokens in prompts:
+        compared = 0
+        (block,) = store.match("", tokens)
+        assert (block.begin, block.end) == (0, 5)
+        assert compared <= 2
+
+
+def keep_whole(store: PrefixStore, tokens: TokenArray) -> None:
+    assert store.missing("", tokens) == (0, len(tokens))
+    assert store.put("", tokens, blob(tokens))
+
+
+# Blocks of all sizes come and go; each has a salt of its own, which costs most beside the data.
+_CHURN = """
+import random, sys
+import numpy as np
+from pathlib import Path
+from peernode.engine.worker.host_memory import kept_bytes
+from peernode.engine.worker.prefix_store import PrefixStore
+
+def anonymous():
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("Anonymous:")).split()[1]) << 10
+
+rng, store = random.Random(1), PrefixStore(int(sys.argv[1]) << 20)
+at_first = anonymous()
+for number in range(int(sys.argv[3])):
+    tokens = np.array([rng.randrange(50_000) for _ in range(rng.randrange(10, 250))], np.int32)
+    data = kept_bytes(len(tokens) * int(sys.argv[2]))
+    data[:] = 1
+    store.put(f"{number:064x}", tokens, data)
+print(anonymous() - at_first, store.used)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.parametrize(("limit_mib", "token_bytes", "blocks"), [(96, 22_000, 600), (6, 1, 4000)])
+def test_what_is_kept_takes_no_more_memory_than_it_says(limit_mib: int, token_bytes: int, blocks: int) -> None:
+    """Large pieces leave no gaps between them, and small ones cost no more than is reckoned for each."""
+    command = [sys.executable, "-c", _CHURN, *map(str, (limit_mib, token_bytes, blocks))]
+    taken, used = map(int, subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
+    assert used <= limit_mib << 20
+    assert taken <= used + (3 << 20)

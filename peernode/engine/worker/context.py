@@ -12,6 +12,7 @@ import llama_cpp
 import numpy as np
 
 from peernode.engine.worker.candidates import Floats
+from peernode.engine.worker.host_memory import kept_bytes
 from peernode.engine.worker.prefix_store import Blob
 from peernode.engine.worker.sequence import TokenArray
 from peernode.engine.worker.vision.embedding_batch import decode_embeddings
@@ -107,7 +108,7 @@ class DecodeContext:
         """llama.cpp saves whole sequences, so these cells are one for a moment."""
         self.adopt(self._moving, slot, begin, end)
         size = llama_cpp.llama_state_seq_get_size(self._handle, self._moving)
-        data = np.empty(size, np.uint8)
+        data = kept_bytes(size)
         written = llama_cpp.llama_state_seq_get_data(self._handle, data.ctypes.data_as(_BYTES), size, self._moving)
         self.forget(self._moving)
         return data if written == size else None

@@ -12,6 +12,9 @@ from collections.abc import Iterable
 
 from peernode.engine.worker.sequence import Sequence
 
+# Far more payers than can wait at once.
+MOST_ACCOUNTS = 1024
+
 
 class Shares:
     """``next`` says whose turn it is; ``charge`` what the turn cost."""
@@ -28,6 +31,18 @@ class Shares:
         """``payer`` is the one that ``next`` named."""
         self._clock = max(self._clock, self._accounts.get(payer, 0))
         self._accounts[payer] = self._clock + tokens
+        self._forget()
+
+    def __len__(self) -> int:
+        """How many accounts are kept."""
+        return len(self._accounts)
+
+    def _forget(self) -> None:
+        """Whoever is at the clock needs no account. Of too many the clock passes the smallest by: payers who come once
+        and never again would leave theirs for ever, for the clock stands still while nobody comes twice.
+        """
+        if len(self._accounts) > MOST_ACCOUNTS:
+            self._clock = min(self._accounts.values())
         self._accounts = {payer: had for payer, had in self._accounts.items() if had > self._clock}
 
 

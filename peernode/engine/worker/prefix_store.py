@@ -7,7 +7,9 @@ first, and never one that others build on. Knows nothing of what a block's data 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import OrderedDict
+from operator import attrgetter
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -32,16 +34,20 @@ class Block(NamedTuple):
 
 
 class _Node:
-    __slots__ = ("children", "data", "parent", "tokens")
+    """``key``: its tokens' bytes. Its children are in the order of theirs, and none begins with all of another."""
 
-    def __init__(self, tokens: TokenArray, data: Blob, parent: _Node | None) -> None:
-        self.tokens = tokens
+    __slots__ = ("children", "data", "key", "parent")
+
+    def __init__(self, key: bytes, data: Blob, parent: _Node | None) -> None:
+        self.key = key
         self.data = data
         self.parent = parent
-        self.children: dict[int, list[_Node]] = {}  # by their first token
+        self.children: list[_Node] = []
 
 
+_TOKEN_BYTES = 4
 _NOTHING: Blob = np.empty(0, np.uint8)
+_by_key = attrgetter("key")
 
 
 class PrefixStore:
@@ -61,7 +67,7 @@ class PrefixStore:
         blocks: list[Block] = []
         at = 0
         while node is not None and at < len(tokens):
-            child, common = _nearest(node, tokens[at:])
+            child, common = _nearest(node, tokens[at : at + self.block_tokens])
             if child is None:
                 break
             blocks.append(Block(at, at + common, child.data))
@@ -85,16 +91,17 @@ class PrefixStore:
         if len(data) + BLOCK_OVERHEAD > self.limit:
             return False
         if parent is None:
-            parent = self._roots[salt] = _Node(tokens[:0], _NOTHING, None)
-        node = _Node(tokens[at:].copy(), data, parent)
-        siblings = parent.children.setdefault(int(node.tokens[0]), [])
-        shorter = [one for one in siblings if common_length(one.tokens, node.tokens) == len(one.tokens)]
-        siblings.append(node)
+            parent = self._roots[salt] = _Node(b"", _NOTHING, None)
+        node = _Node(tokens[at:].tobytes(), data, parent)
+        place = bisect_left(parent.children, node.key, key=_by_key)
+        # Whoever is the beginning of ``node`` stands right before it: all between them would begin with it, too.
+        shorter = parent.children[place - 1] if place else None
+        parent.children.insert(place, node)
         self.used += len(data) + BLOCK_OVERHEAD
-        self.tokens += len(node.tokens)
+        self.tokens += _tokens_in(node)
         self._touch(salt, node)
-        for one in shorter:
-            self._remove(one, salt)
+        if shorter is not None and node.key.startswith(shorter.key):
+            self._remove(shorter, salt)
         while self.used > self.limit:
             self._remove(*next(iter(self._recent.items())))
         return node in self._recent
@@ -122,23 +129,29 @@ class PrefixStore:
         """``node`` has no children."""
         del self._recent[node]
         self.used -= len(node.data) + BLOCK_OVERHEAD
-        self.tokens -= len(node.tokens)
+        self.tokens -= _tokens_in(node)
         parent = node.parent
         assert parent is not None
         assert not node.children
-        first = int(node.tokens[0])
-        parent.children[first].remove(node)
-        if not parent.children[first]:
-            del parent.children[first]
+        del parent.children[bisect_left(parent.children, node.key, key=_by_key)]
         if parent.parent is None and not parent.children:
             self._roots.pop(salt, None)
 
 
+def _tokens_in(node: _Node) -> int:
+    return len(node.key) // _TOKEN_BYTES
+
+
 def _nearest(node: _Node, tokens: TokenArray) -> tuple[_Node | None, int]:
-    """The child with the longest beginning in common with ``tokens``, and how long that is."""
+    """The child with the longest beginning in common with ``tokens``, and how long that is.
+
+    In order, it is a neighbour of the place that ``tokens`` would have: however many there are, two are looked at.
+    """
+    key = tokens.tobytes()
+    place = bisect_left(node.children, key, key=_by_key)
     best, longest = None, 0
-    for child in node.children.get(int(tokens[0]), ()) if len(tokens) else ():
-        common = common_length(child.tokens, tokens)
+    for child in node.children[max(0, place - 1) : place + 1]:
+        common = common_length(np.frombuffer(child.key, np.int32), tokens)
         if common > longest:
             best, longest = child, common
     return best, longest
