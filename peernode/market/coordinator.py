@@ -24,13 +24,13 @@ from peernode.chat.errors import (
     UnknownModel,
 )
 from peernode.chat.events import Failed, Finished, JobEvent, Receipted, Started, Tokens
-from peernode.chat.job import ChatJob, JobRunner
+from peernode.chat.job import ChatJob
 from peernode.market.billing import most_credits
 from peernode.market.candidates import Candidates
 from peernode.market.desk import Ordered
 from peernode.market.job_count import JobCount
 from peernode.market.routing import VISION, Candidate, able, rank
-from peernode.market.streaming import Emit, produced
+from peernode.market.streaming import Emit, Producer, produced
 from peernode.wire.advert import EMBEDDINGS
 from peernode.wire.identity import Identity
 from peernode.wire.offer import Offer
@@ -50,7 +50,7 @@ class Coordinator:
         identity: Identity,
         network: str,
         candidates: Candidates,
-        runner_for: Callable[[Candidate, Ordered], JobRunner],
+        runner_for: Callable[[Candidate, Ordered], Producer],
         rng: random.Random,
     ) -> None:
         self._identity = identity
@@ -120,29 +120,18 @@ class Coordinator:
     async def _attempt(self, candidate: Candidate, job: ChatJob, emit: Emit) -> JobError | None:
         """None when the stream was brought to its end; otherwise why the next candidate should be asked."""
         runner = self._runner_for(candidate, self._order(candidate, job))
-        delivered, markup = False, ""
+        attempt = _Attempt(candidate, emit)
         in_flight = self._candidates.in_flight
         in_flight[candidate.peer] += 1
         try:
-            async with runner.open(job) as events:
-                async for event in events:
-                    match event:
-                        case Started(markup=said):
-                            markup = said  # said once this attempt delivers: until then another may have to start
-                        case Failed(error=error) if not delivered and not isinstance(error, BadRequest):
-                            return error
-                        case Failed() | Receipted():
-                            await emit(event)
-                            return None
-                        case Tokens() | Finished():
-                            if not delivered:
-                                delivered = True
-                                await emit(Started(candidate.peer, candidate.card.id, markup))
-                            await emit(event)
+            with attempt.scope:
+                await runner.produce(job, attempt.take)
         finally:
             in_flight[candidate.peer] -= 1
+        if attempt.over:
+            return attempt.error
         error = ProviderFailed("The provider's stream stopped without an end.")
-        if not delivered:
+        if not attempt.delivered:
             return error
         await emit(Failed(error))
         return None
@@ -165,6 +154,39 @@ class Coordinator:
             continue_from=job.continue_from,
         )
         return Ordered(offer, job.request, card)
+
+
+class _Attempt:
+    """What came of one candidate so far. ``scope`` is over with the last event; ``error`` is why to ask the next."""
+
+    def __init__(self, candidate: Candidate, emit: Emit) -> None:
+        self.scope = trio.CancelScope()
+        self.delivered = self.over = False
+        self.error: JobError | None = None
+        self._candidate = candidate
+        self._emit = emit
+        self._markup = ""
+
+    async def take(self, event: JobEvent) -> None:
+        """Hand an event on, unless it is a failure that nobody needs to hear of."""
+        match event:
+            case Tokens() | Finished():
+                if not self.delivered:
+                    self.delivered = True
+                    await self._emit(Started(self._candidate.peer, self._candidate.card.id, self._markup))
+                await self._emit(event)
+            case Started(markup=said):
+                self._markup = said  # said once this attempt delivers: until then another may have to start
+            case Failed(error=error) if not self.delivered and not isinstance(error, BadRequest):
+                self.error = error
+                self._end()
+            case Failed() | Receipted():
+                await self._emit(event)
+                self._end()
+
+    def _end(self) -> None:
+        self.over = True
+        self.scope.cancel()
 
 
 def _cannot(offered: list[Candidate], job: ChatJob) -> BadRequest:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
-
 import trio
 
 from peernode.chat.errors import JobError
@@ -14,21 +11,18 @@ from peernode.market.delivery import Delivery
 from peernode.market.desk import Ordered, ReceiptDesk
 from peernode.market.patience import Patience, last_duties
 from peernode.market.provider import Provider, Work
-from peernode.market.streaming import Emit, produced
+from peernode.market.streaming import Emit
 
 
 class LocalRunner:
-    """JobRunner over this node's own provider, for one order."""
+    """Producer over this node's own provider, for one order."""
 
     def __init__(self, *, provider: Provider, desk: ReceiptDesk, ordered: Ordered) -> None:
         self._provider = provider
         self._desk = desk
         self._ordered = ordered
 
-    def open(self, job: ChatJob) -> AbstractAsyncContextManager[AsyncIterator[JobEvent]]:
-        return produced(lambda emit: self._produce(job, emit))
-
-    async def _produce(self, job: ChatJob, emit: Emit) -> None:
+    async def produce(self, job: ChatJob, emit: Emit) -> None:
         try:
             model, request = self._provider.consider(self._ordered.offer)
         except JobError as err:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
-
 import structlog
 import trio
 
@@ -15,7 +12,7 @@ from peernode.market.delivery import Delivery
 from peernode.market.desk import Ordered, ReceiptDesk
 from peernode.market.failures import from_peer
 from peernode.market.patience import ACCEPT_S, DIAL_S, END_S, LAST_DUTIES_S, RECEIPT_S, Patience, last_duties
-from peernode.market.streaming import Emit, produced
+from peernode.market.streaming import Emit
 from peernode.market.talk import Hush, Talk
 from peernode.mesh import Mesh, MeshError
 from peernode.wire.conversation import State
@@ -39,7 +36,7 @@ log = structlog.get_logger(__name__)
 
 
 class RemoteRunner:
-    """JobRunner over one peer, for one order."""
+    """Producer over one peer, for one order."""
 
     def __init__(self, *, identity: Identity, mesh: Mesh, desk: ReceiptDesk, ordered: Ordered) -> None:
         self._identity = identity
@@ -47,10 +44,7 @@ class RemoteRunner:
         self._desk = desk
         self._ordered = ordered
 
-    def open(self, job: ChatJob) -> AbstractAsyncContextManager[AsyncIterator[JobEvent]]:
-        return produced(lambda emit: self._produce(job, emit))
-
-    async def _produce(self, job: ChatJob, emit: Emit) -> None:
+    async def produce(self, job: ChatJob, emit: Emit) -> None:
         try:
             provider = self._ordered.offer.provider
             async with self._mesh.open(provider, PROTOCOL, timeout_s=DIAL_S, speak_first=True) as stream:

@@ -8,13 +8,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import trio
 
 from peernode.chat.events import JobEvent
+from peernode.chat.job import ChatJob
 
 Emit: TypeAlias = Callable[[JobEvent], Awaitable[None]]
+
+
+class Producer(Protocol):
+    """Whoever can run a job in the caller's own task, without a channel between them."""
+
+    async def produce(self, job: ChatJob, emit: Emit) -> None:
+        """Emit the job's events to the last. A cancel stops the job, after its shielded, bounded last duties."""
+        ...
 
 
 @asynccontextmanager

@@ -72,13 +72,13 @@ class FrameStream:
         ended or reset the stream, ``FrameTooLarge`` when it announced a frame over the limit, ``DialFailed`` when a
         stream that was opened optimistically is not taken.
         """
-        with trio.move_on_after(deadline_s):
-            try:
+        try:
+            with trio.move_on_after(deadline_s):
                 return await self._frames.receive()
-            except trio.EndOfChannel:
-                raise self._ended() from None
-            except trio.ClosedResourceError:
-                raise StreamClosed("The stream was closed on this side.") from None
+        except trio.EndOfChannel:
+            raise self._ended() from None
+        except trio.ClosedResourceError:
+            raise StreamClosed("The stream was closed on this side.") from None
         raise FrameTimeout("The peer sent nothing in time.", cause=f"no frame within {deadline_s:g} s")
 
     async def send(self, payload: bytes, *, deadline_s: float = SEND_DEADLINE_S) -> None:
@@ -180,6 +180,13 @@ class FrameStream:
             self._most_in = self._max
             self._flow.received(_LENGTH.size + length)
             try:
-                await self._into.send(frame)
+                await self._hand_on(frame)
             except trio.BrokenResourceError:
                 continue  # the consumer has left; read on for the end of the stream
+
+    async def _hand_on(self, frame: bytes) -> None:
+        # While there is room, without a round of the scheduler: the next read waits anyway.
+        try:
+            self._into.send_nowait(frame)
+        except trio.WouldBlock:
+            await self._into.send(frame)

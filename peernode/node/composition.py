@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 import structlog
 import trio
 
-from peernode.chat.job import JobRunner
 from peernode.edge.admin import build_admin_app
 from peernode.edge.app import build_app
 from peernode.edge.bind import Bind
@@ -32,6 +31,7 @@ from peernode.market.provider import Provider
 from peernode.market.remote import RemoteRunner
 from peernode.market.routing import Candidate
 from peernode.market.service import JobService
+from peernode.market.streaming import Producer
 from peernode.mesh import Mesh
 from peernode.node.admin_view import AdminView
 from peernode.node.catalog import NetworkCatalog
@@ -199,7 +199,7 @@ class Node:
         if limit.cancelled_caught:
             log.warning("drain_cut_short", jobs=self._coordinator.jobs.running + self._provider.jobs.running)
 
-    def _runner_for(self, candidate: Candidate, ordered: Ordered) -> JobRunner:
+    def _runner_for(self, candidate: Candidate, ordered: Ordered) -> Producer:
         if candidate.local:
             return LocalRunner(provider=self._provider, desk=self._desk, ordered=ordered)
         return RemoteRunner(identity=self._identity, mesh=self._mesh, desk=self._desk, ordered=ordered)

@@ -11,6 +11,7 @@ from peernode.wire.errors import BadSchema
 T = TypeVar("T")
 _MISSING = object()
 MAX_INT = (1 << 63) - 1
+MAX_TOKEN_ID = (1 << 31) - 1
 
 
 class FieldReader:
@@ -93,5 +94,7 @@ def as_text(value: Value) -> str:
 
 def as_token_id(value: Value) -> int:
     """A list entry that must be a token id (0 … 2³¹−1)."""
+    if type(value) is int and 0 <= value <= MAX_TOKEN_ID:  # a truth value is of a type of its own
+        return value
     reader = FieldReader("token list", [value])
-    return reader.integer("token id", most=(1 << 31) - 1)
+    return reader.integer("token id", most=MAX_TOKEN_ID)

@@ -28,6 +28,7 @@ from peernode.market.provider import Provider
 from peernode.market.remote import RemoteRunner
 from peernode.market.routing import Candidate
 from peernode.market.service import JobService
+from peernode.market.streaming import Producer
 from peernode.mesh import FrameStream, Mesh
 from peernode.wire.advert import Advert, sign_advert
 from peernode.wire.identity import Identity
@@ -177,7 +178,7 @@ async def party(
     )
     desk = ReceiptDesk(identity=identity, store=store, clock_ms=now_ms)
 
-    def runner_for(candidate: Candidate, ordered: Ordered) -> JobRunner:
+    def runner_for(candidate: Candidate, ordered: Ordered) -> Producer:
         if candidate.local:
             return LocalRunner(provider=provider, desk=desk, ordered=ordered)
         return RemoteRunner(identity=identity, mesh=mesh, desk=desk, ordered=ordered)
