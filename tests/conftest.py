@@ -23,9 +23,6 @@ MEASURING = {
     "engine/worker/grammar/test_limits.py": {"test_nesting_is_measured_in_a_moment_whatever_the_text"},
     "engine/worker/grammar/test_rehearsal.py": {"test_a_hostile_grammar_is_refused_in_time"},
     "engine/worker/vision/test_picture.py": {"test_an_absurd_size_is_refused_from_the_header"},
-    "mesh/hardening/test_connection_closing.py": {"test_a_cancelled_close_still_reaches_the_peer"},
-    "mesh/hardening/test_dial_delay.py": {"test_a_dial_on_loopback_is_faster_than_the_fixed_pause"},
-    "mesh/hardening/test_yamux_keepalive.py": {"test_the_round_trip_time_is_known_soon"},
 }
 
 

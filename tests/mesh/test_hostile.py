@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 from libp2p.custom_types import TProtocol
+from libp2p.exceptions import BaseLibp2pError
 from libp2p.network.stream.exceptions import StreamEOF, StreamError, StreamReset
 from libp2p.peer.peerinfo import info_from_p2p_addr
 from libp2p.pubsub.pb.rpc_pb2 import RPC, ControlGraft, ControlIHave, ControlIWant, ControlMessage, Message
@@ -32,7 +33,7 @@ OPENING = b"".join(encode_uvarint(len(line)) + line for line in (b"/multistream/
 
 
 async def answer(stream):
-    question = await stream.receive(5)
+    question = await stream.receive(30)
     await stream.send(b"answer to " + question)
 
 
@@ -41,9 +42,9 @@ def under_attack(start_node):
     """Runs an attack against one live mesh, and then lets a good peer, connected before, and a new one ask."""
 
     async def check(client, server):
-        async with client.mesh.open(server.peer_id, ASK, timeout_s=5) as stream:
+        async with client.mesh.open(server.peer_id, ASK, timeout_s=30) as stream:
             await stream.send(b"?")
-            assert await stream.receive(5) == b"answer to ?"
+            assert await stream.receive(30) == b"answer to ?"
 
     async def knock_until_heard(client, server):
         """It comes from the attacker's address, so it shares the attacker's limit until that one's handshakes end.
@@ -57,7 +58,7 @@ def under_attack(start_node):
                 await trio.sleep(0.1)
 
     async def run(attack, handler=answer):
-        with trio.fail_after(40):
+        with trio.fail_after(60):
             async with start_node(handlers={ASK: handler}) as victim, start_node(join=victim.mesh.addresses()) as good:
                 await check(good, victim)
                 await attack(victim)
@@ -137,7 +138,7 @@ async def test_peers_that_stop_or_reset_in_the_middle_of_a_frame(under_attack, s
 
 async def test_a_handler_with_a_bug_costs_only_its_own_conversation(under_attack, start_node):
     async def handler(stream):
-        question = await stream.receive(5)
+        question = await stream.receive(30)
         if question == b"bug":
             raise ZeroDivisionError
         await stream.send(b"answer to " + question)
@@ -145,11 +146,11 @@ async def test_a_handler_with_a_bug_costs_only_its_own_conversation(under_attack
     async def attack(victim):
         async with (
             start_node(join=victim.mesh.addresses()) as peer,
-            peer.mesh.open(victim.peer_id, ASK, timeout_s=5) as stream,
+            peer.mesh.open(victim.peer_id, ASK, timeout_s=30) as stream,
         ):
             await stream.send(b"bug")
             with pytest.raises(StreamClosed):
-                await stream.receive(5)
+                await stream.receive(30)
 
     await under_attack(attack, handler)
 
@@ -274,7 +275,7 @@ async def test_streams_without_end_are_bounded_and_their_opener_is_banned_and_sh
         conversing += 1
         most = max(most, conversing)
         try:
-            question = await stream.receive(5)
+            question = await stream.receive(30)
             await stream.send(b"answer to " + question)
         finally:
             conversing -= 1
@@ -282,7 +283,7 @@ async def test_streams_without_end_are_bounded_and_their_opener_is_banned_and_sh
     async def attack(victim):
         async with _attacking(start_host, victim, ASK) as (attacker, _):
             ((connection,),) = attacker.get_network().connections.values()
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(BaseLibp2pError):
                 for number in range(1000):
                     header = struct.pack("!BBHII", 0, TYPE_DATA, FLAG_SYN, 10_001 + 2 * number, len(OPENING))
                     await connection.muxed_conn._write_frame(header + OPENING)
@@ -310,7 +311,7 @@ async def test_forty_good_connections_one_after_another_leave_nothing_behind(und
         before = len(os.listdir("/proc/self/fd")), living()  # noqa: PTH208
         for _ in range(40):
             await once()
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while (len(os.listdir("/proc/self/fd")), living()) > (before[0], before[1] + 8):  # noqa: PTH208
                 await trio.sleep(0.05)
 

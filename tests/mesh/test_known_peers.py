@@ -164,7 +164,7 @@ async def test_a_change_is_on_disk_at_once_and_the_last_one_when_the_node_stops(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(known.keep_saved)
         known.reached(PEERS[0], address(4001))
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while not path.exists():
                 await trio.sleep(0.01)
         assert KnownPeers(path, network="n", clock_ms=clock).latest() == [PEERS[0]]

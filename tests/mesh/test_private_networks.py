@@ -15,17 +15,17 @@ WITH_KEY = MeshSettings(shared_key=bytes(range(32)))
 
 
 async def answer(stream):
-    await stream.send(b"answer to " + await stream.receive(5))
+    await stream.send(b"answer to " + await stream.receive(30))
 
 
 async def ask(node, other):
-    async with node.mesh.open(other.peer_id, ASK, timeout_s=5) as stream:
+    async with node.mesh.open(other.peer_id, ASK, timeout_s=30) as stream:
         await stream.send(b"?")
-        return await stream.receive(5)
+        return await stream.receive(30)
 
 
 async def test_members_with_the_key_converse_and_learn_of_each_other(start_node):
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with (
             start_node(handlers={ASK: answer}, settings=WITH_KEY) as first,
             start_node(join=first.mesh.addresses(), settings=WITH_KEY) as second,
@@ -39,7 +39,7 @@ async def test_members_with_the_key_converse_and_learn_of_each_other(start_node)
 
 @pytest.mark.parametrize("other", [MeshSettings(), MeshSettings(shared_key=bytes(32))], ids=["no key", "another key"])
 async def test_a_node_without_the_key_gets_nothing(start_node, other):
-    with trio.fail_after(40):
+    with trio.fail_after(60):
         async with (
             start_node(handlers={ASK: answer}, settings=WITH_KEY) as member,
             start_node(join=member.mesh.addresses(), settings=other) as outsider,
@@ -53,7 +53,7 @@ async def test_a_node_without_the_key_gets_nothing(start_node, other):
 
 async def test_a_node_outside_the_list_gets_nothing_and_those_in_it_converse(start_node):
     members = MeshSettings(allow_peers=frozenset((IDS["a"], IDS["b"])))
-    with trio.fail_after(40):
+    with trio.fail_after(60):
         async with (
             start_node(handlers={ASK: answer}, settings=members, seed=SEEDS["a"]) as server,
             start_node(join=server.mesh.addresses(), settings=members, seed=SEEDS["b"]) as member,

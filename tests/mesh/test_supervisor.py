@@ -35,7 +35,7 @@ async def _lose_the_listener(mesh):
 
 
 async def answer(stream):
-    await stream.send(b"answer to " + await stream.receive(5))
+    await stream.send(b"answer to " + await stream.receive(30))
 
 
 async def hang(stream):
@@ -44,9 +44,9 @@ async def hang(stream):
 
 
 async def ask(node, other):
-    async with node.mesh.open(other.peer_id, ASK, timeout_s=5) as stream:
+    async with node.mesh.open(other.peer_id, ASK, timeout_s=30) as stream:
         await stream.send(b"?")
-        return await stream.receive(5)
+        return await stream.receive(30)
 
 
 async def _ask_until_answered(node, other):
@@ -65,14 +65,14 @@ async def test_streams_end_in_a_typed_error_and_the_host_returns_to_its_port(sta
 
     async def converse(node, other, name, started):
         try:
-            async with node.mesh.open(other.peer_id, HANG, timeout_s=5) as stream:
-                assert await stream.receive(5) == b"started"
+            async with node.mesh.open(other.peer_id, HANG, timeout_s=30) as stream:
+                assert await stream.receive(30) == b"started"
                 started.set()
-                await stream.receive(20)
+                await stream.receive(30)
         except MeshError as error:
             ended[name] = type(error)
 
-    with trio.fail_after(40):
+    with trio.fail_after(60):
         async with (
             start_node(handlers={ASK: answer, HANG: hang}) as falls,
             start_node(join=falls.mesh.addresses(), handlers={ASK: answer, HANG: hang}) as other,
@@ -95,7 +95,7 @@ async def test_streams_end_in_a_typed_error_and_the_host_returns_to_its_port(sta
 
 
 async def test_while_the_host_is_down_opening_fails_at_once_and_publishing_waits(start_node):
-    with trio.fail_after(40):
+    with trio.fail_after(60):
         async with start_node() as node, start_node(join=node.mesh.addresses()) as other:
             await _fall_in_our_code(node.mesh)
             while node.mesh._life is not None:

@@ -11,6 +11,7 @@ import pytest
 import trio
 import varint
 from libp2p.custom_types import TProtocol
+from libp2p.exceptions import BaseLibp2pError
 from libp2p.kad_dht.common import PROTOCOL_ID
 from libp2p.kad_dht.pb.kademlia_pb2 import Message, Record
 from libp2p.network.stream.exceptions import StreamError
@@ -76,11 +77,11 @@ async def test_nodes_that_only_know_one_way_in_find_those_of_their_own_network()
 
 
 async def test_a_node_that_did_not_switch_it_on_takes_no_part():
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with running(dht=False) as off, running(join=off.addresses(), dht=True) as other:
             await connected(other, [off])
             with pytest.raises(DialFailed):
-                async with other.open(off.peer_id, PROTOCOL_ID, timeout_s=5):
+                async with other.open(off.peer_id, PROTOCOL_ID, timeout_s=30):
                     pass
 
 
@@ -140,7 +141,7 @@ async def test_the_table_dials_only_as_we_would_and_remembers_apart(start_host):
         reached.append((peer_id, told))
         raise DialFailed("no")
 
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with start_host() as host:
             seen = DhtHost(host, reach=reach, own_addresses=lambda: ["/ip4/203.0.113.1/tcp/4001"])
             seen.get_peerstore().add_addrs(PEERS[1], [Multiaddr("/ip4/127.0.0.1/tcp/22")], 60)
@@ -160,7 +161,7 @@ async def test_a_conversation_with_the_table_that_says_nothing_is_ended(start_ho
     async def wait(stream):
         await stream.read(1)
 
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with start_host() as server, start_host() as client:
             DhtHost(server, reach=None, own_addresses=list).set_stream_handler(TProtocol("/table/1"), wait)
             await dial(client, server)
@@ -179,7 +180,7 @@ async def test_garbage_and_values_in_the_table_change_nothing(start_host, dial, 
         stream = await open_stream(client, server, PROTOCOL_ID)
         await stream.write(payload)
         await stream.close_write()
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(BaseLibp2pError):
             while await stream.read(65536):
                 pass
 

@@ -5,9 +5,10 @@ import os
 from contextlib import asynccontextmanager
 
 import trio
+from libp2p.exceptions import BaseLibp2pError
 
 from peernode.mesh.dialing import ConnectionWatch
-from peernode.mesh.hardening.inbound_slots import HANDSHAKE_DEADLINE_S
+from peernode.mesh.hardening import inbound_slots
 from peernode.mesh.hardening.peer_gate import guard_of
 from peernode.mesh.limits.admission import HANDSHAKES_PER_ADDRESS, MAX_HANDSHAKES
 from peernode.mesh.settings import MeshSettings
@@ -36,7 +37,7 @@ async def _held(sockets):
 
 
 async def test_slots_come_back_when_connections_end(start_host, echoes):
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with start_host(settings=MeshSettings(max_connections=4)) as server:
             guard = guard_of(server.get_network())
             for _ in range(8):
@@ -48,7 +49,7 @@ async def test_slots_come_back_when_connections_end(start_host, echoes):
 
 
 async def test_connections_beyond_the_limit_of_an_address_are_refused(start_host, dial, echoes):
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with (
             start_host(settings=MeshSettings(max_connections_per_address=2)) as server,
             start_host() as one,
@@ -57,14 +58,15 @@ async def test_connections_beyond_the_limit_of_an_address_are_refused(start_host
         ):
             await dial(one, server)
             await dial(two, server)
-            with contextlib.suppress(Exception):  # refused before or after its own side was ready: both will do
+            with contextlib.suppress(BaseLibp2pError):  # refused before or after its own side was ready: both will do
                 await dial(three, server)
                 await ConnectionWatch(three).wait_until(lambda: not three.get_network().connections)
             assert guard_of(server.get_network()).refusals["too many connections from one address"] >= 1
             assert await echoes(one, server)
 
 
-async def test_four_hundred_silent_connections_keep_nobody_out(start_host, echoes):
+async def test_four_hundred_silent_connections_keep_nobody_out(start_host, echoes, monkeypatch):
+    monkeypatch.setattr(inbound_slots, "HANDSHAKE_DEADLINE_S", 1000.0)  # nobody is to wait for their end
     with trio.fail_after(60):
         async with start_host() as server, start_host() as good:
             guard = guard_of(server.get_network())
@@ -76,16 +78,14 @@ async def test_four_hundred_silent_connections_keep_nobody_out(start_host, echoe
             async with _held(silent):
                 assert guard.admission.handshakes <= MAX_HANDSHAKES
                 async with start_host() as stranger:  # shares its address with none of the silent
-                    with trio.fail_after(3):
-                        assert await echoes(good, server)
-                        assert await echoes(stranger, server)
+                    assert await echoes(good, server)
+                    assert await echoes(stranger, server)
                 # and one that shares the address of many
                 crowded = [await _silent(server, "127.0.0.1") for _ in range(40)]
                 async with _held(crowded):
                     assert guard.admission.handshakes <= MAX_HANDSHAKES
                     async with start_host() as neighbour:
-                        with trio.fail_after(3):
-                            assert await echoes(neighbour, server)
+                        assert await echoes(neighbour, server)
             while guard.admission.handshakes:
                 await trio.sleep(0.01)
             await good.disconnect(server.get_id())
@@ -95,8 +95,9 @@ async def test_four_hundred_silent_connections_keep_nobody_out(start_host, echoe
             assert {ban.address for ban in guard.bans.bans()} <= {f"127.0.0.{n}" for n in range(1, 11)}
 
 
-async def test_a_silent_connection_is_closed_at_the_deadline(start_host):
-    with trio.fail_after(HANDSHAKE_DEADLINE_S + 10):
+async def test_a_silent_connection_is_closed_at_the_deadline(start_host, monkeypatch):
+    monkeypatch.setattr(inbound_slots, "HANDSHAKE_DEADLINE_S", 0.3)
+    with trio.fail_after(60):
         async with start_host() as server:
             sock = await _silent(server, "127.0.0.1")
             async with _held([sock]):
@@ -106,8 +107,9 @@ async def test_a_silent_connection_is_closed_at_the_deadline(start_host):
                 await trio.sleep(0.01)
 
 
-async def test_the_oldest_of_one_address_gives_way(start_host):
-    with trio.fail_after(3):
+async def test_the_oldest_of_one_address_gives_way(start_host, monkeypatch):
+    monkeypatch.setattr(inbound_slots, "HANDSHAKE_DEADLINE_S", 1000.0)
+    with trio.fail_after(60):
         async with start_host() as server:
             silent = [await _silent(server, "127.0.0.1") for _ in range(HANDSHAKES_PER_ADDRESS + 1)]
             async with _held(silent):

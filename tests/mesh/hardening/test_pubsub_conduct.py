@@ -55,7 +55,7 @@ async def test_who_brings_bad_signatures_is_shut_out(start_host, nursery, fields
             for number in range(1000)
         ]
         raw = RPC(publish=messages).SerializeToString()
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             await stream.write(encode_uvarint(len(raw)) + raw)
             await told.wait()
         assert reports == [(str(attacker.get_id()), "gossip: bad signature", 1.0)]
@@ -76,7 +76,7 @@ async def test_who_keeps_sending_what_is_no_rpc_is_shut_out(start_host, nursery)
         gossip = Gossip(victim, network="test", directory=Directory(network="test", clock_ms=lambda: 0), report=report)
         await nursery.start(gossip.run)
         await dial(attacker, str(victim.get_id()), str(victim.get_transport_addrs()[0]))
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             while not told.is_set():
                 stream = await attacker.new_stream(victim.get_id(), list(MESHSUB))
                 await stream.write(b"\x05\xff\xff\xff\xff\xff")
@@ -97,7 +97,7 @@ async def test_floods_of_control_messages_shut_out_too(start_host, nursery):
         stream = await attacker.new_stream(victim.get_id(), list(MESHSUB))
         ihave = ControlIHave(topicID=topic_of("test"), messageIDs=[b"no such message"])
         raw = RPC(control=ControlMessage(ihave=[ihave])).SerializeToString()
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             for _ in range(200):
                 await stream.write(encode_uvarint(len(raw)) + raw)
             await told.wait()
@@ -115,7 +115,7 @@ async def test_a_forwarder_of_ever_new_originators_has_a_budget(start_host, nurs
         stream = await attacker.new_stream(victim.get_id(), list(MESHSUB))
         messages = [newcomer(number) for number in range(300)]
         raw = RPC(publish=messages).SerializeToString()
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             await stream.write(encode_uvarint(len(raw)) + raw)
             while len(directory.snapshot().adverts) + limited["gossip too fast"] < 300:
                 await trio.sleep(0.02)

@@ -62,7 +62,7 @@ async def test_all_bytes_arrive_over_a_real_connection(start_host, dial, open_st
         await stream.write(sent)
         await stream.close_write()
 
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with start_host({"/big/1": big}) as server, start_host() as client:
             await dial(client, server)
             stream = await open_stream(client, server, "/big/1")

@@ -17,7 +17,7 @@ def _has_ipv6_loopback():
 
 @pytest.mark.skipif(not _has_ipv6_loopback(), reason="this machine has no IPv6 loopback")
 async def test_an_ipv6_peer_has_an_address(start_host, dial, accepted):
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with start_host(listen=("/ip6/::1/tcp/0",)) as server, start_host() as client:
             await dial(client, server)
             connection = await accepted(server, client)

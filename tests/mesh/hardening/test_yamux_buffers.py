@@ -4,6 +4,7 @@ import contextlib
 import struct
 
 import trio
+from libp2p.exceptions import BaseLibp2pError
 from libp2p.io.exceptions import ConnectionClosedError
 from libp2p.stream_muxer.yamux.yamux import FLAG_SYN, TYPE_DATA, TYPE_WINDOW_UPDATE
 
@@ -26,7 +27,7 @@ class Most(trio.abc.Instrument):
 
 
 async def _push_until_closed(connection, frames):
-    with trio.fail_after(8):
+    with trio.fail_after(60):
         with contextlib.suppress(ConnectionClosedError):
             for frame in frames:
                 if connection.event_shutting_down.is_set():
@@ -67,13 +68,13 @@ async def test_a_connection_that_holds_more_than_its_share_of_all_is_cut_off(
     async def sleepy(stream):
         await trio.sleep_forever()
 
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with start_host({SLEEPY: sleepy}) as server, start_host() as greedy, start_host() as modest:
             guard = guard_of(server.get_network())
             little, much = await dial(modest, server), await dial(greedy, server)
             kept = await open_stream(modest, server, SLEEPY)
             await kept.write(bytes(200_000))
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(BaseLibp2pError):
                 for _ in range(20):
                     stream = await open_stream(greedy, server, SLEEPY)
                     await stream.write(bytes(250_000))

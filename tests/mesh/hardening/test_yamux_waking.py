@@ -25,7 +25,7 @@ async def test_a_waiting_reader_is_woken_when_its_own_side_ends_the_stream(start
             await stream.read(1024)
         ends.append(stream)
 
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with start_host({"/wait/1": wait}) as server, start_host() as client:
             muxed = await dial(client, server)
             stream = await open_stream(client, server, "/wait/1")

@@ -10,6 +10,7 @@ from libp2p.host.exceptions import StreamFailure
 from libp2p.relay.circuit_v2.pb.dcutr_pb2 import HolePunch
 from multiaddr import Multiaddr
 
+from peernode.mesh.dialing import ConnectionWatch
 from peernode.mesh.dialing import dial as dial_address
 from peernode.mesh.directory import Directory
 from peernode.mesh.errors import DialFailed
@@ -115,14 +116,23 @@ async def test_the_relayed_connection_goes_when_its_last_job_has_ended(circuit, 
         for host, other in ((caller, called), (called, caller)):
             paths = DirectPaths(puncher_of(host), dial_known=no_known_address, rng=random.Random(1))
             nursery.start_soon(paths.improve, connections(host, other)[0])
-        while len(connections(caller, called)) < 2:
-            await trio.sleep(0.02)
-        await trio.sleep(2)  # longer than an idle circuit would live
+        await ConnectionWatch(caller).wait_until(lambda: len(connections(caller, called)) == 2)
+        looked = trio.Event()
+        streams_of, looks = relayed.get_streams, []
+
+        def looking():
+            looks.append(streams_of())
+            if len(looks) > 10:  # more often than an idle circuit would be looked at
+                looked.set()
+            return looks[-1]
+
+        relayed.get_streams = looking
+        await looked.wait()
         assert not relayed.is_closed
         await job.write(b"still here")
         assert await job.read(10) == b"still here"
         await job.reset()
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             await relayed.event_closed.wait()
         (direct,) = connections(caller, called)
         assert not is_relayed(direct)
@@ -142,7 +152,7 @@ async def test_gossip_moves_to_the_direct_connection(circuit, nursery):
         for host, other in ((caller, called), (called, caller)):
             (connection,) = connections(host, other)
             await host.get_network().notify_connected(connection)  # it is older than gossip here
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             while any(
                 other.get_id() not in gossip.peers for gossip, other in zip(gossips, (called, caller), strict=True)
             ):
@@ -156,6 +166,6 @@ async def test_gossip_moves_to_the_direct_connection(circuit, nursery):
             stream = gossip.peers.get(peer.get_id())
             return stream is not None and not stream.muxed_conn.is_closed and stream.muxed_conn is not relayed
 
-        with trio.fail_after(15):
+        with trio.fail_after(60):
             while not (on_direct(gossips[0], called) and on_direct(gossips[1], caller) and relayed.is_closed):
                 await trio.sleep(0.05)

@@ -41,7 +41,7 @@ def quick(monkeypatch):
 
 
 async def until(condition):
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         while not condition():
             await trio.sleep(0.005)
 

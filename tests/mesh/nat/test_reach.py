@@ -6,6 +6,8 @@ import pytest
 import trio
 from libp2p.custom_types import TProtocol
 
+from peernode.mesh import StreamClosed
+from peernode.mesh.dialing import ConnectionWatch
 from peernode.mesh.dialing import dial as dial_address
 from peernode.mesh.frames import FrameStream
 from peernode.mesh.nat import reach
@@ -40,9 +42,8 @@ async def test_a_host_that_listens_is_reached_over_a_fresh_connection_that_is_cl
         answer = await protocol.ask(str(helper.get_id()), port_of(asker))
         assert (answer.host, answer.port, answer.reached) == ("127.0.0.1", port_of(asker), True)
         connections = asker.get_network().connections
-        with trio.fail_after(5):
-            while len(connections[helper.get_id()]) > 1:
-                await trio.sleep(0.01)
+        with trio.fail_after(60):
+            await ConnectionWatch(asker).wait_until(lambda: len(connections[helper.get_id()]) == 1)
         assert str(connections[helper.get_id()][0].direction) == "outbound"
 
 
@@ -62,10 +63,11 @@ async def test_a_helper_does_not_dial_for_one_peer_all_the_time(pair):
 async def test_a_helper_that_claims_success_without_a_fresh_connection_is_not_believed(start_host, nursery):
     async def lie(net_stream):
         stream = FrameStream(net_stream, nursery)
-        nonce = decode(await stream.receive(5)).nonce
+        nonce = decode(await stream.receive(30)).nonce
         same = FrameStream(await liar.new_stream(net_stream.muxed_conn.peer_id, [TProtocol(PROTOCOL)]), nursery)
         await same.send(Back(nonce).encode())  # over the connection that is there already
-        await trio.sleep(0.2)
+        with pytest.raises(StreamClosed):  # it has been read, and its stream ended
+            await same.receive(30)
         await stream.send(Told("127.0.0.1", True).encode())
         await stream.close()
 

@@ -55,7 +55,7 @@ async def running(*join, **settings):
 
 
 async def until(condition):
-    with trio.fail_after(15):
+    with trio.fail_after(60):
         while not condition():
             await trio.sleep(0.02)
 
