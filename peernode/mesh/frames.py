@@ -14,6 +14,7 @@ import trio
 from libp2p.network.stream.exceptions import StreamEOF
 
 from peernode.mesh.errors import DialFailed, FrameTimeout, FrameTooLarge, MeshError, StreamClosed
+from peernode.mesh.hardening.quick_locks import QuickLock
 from peernode.mesh.optimistic_opening import ByteStream
 from peernode.mesh.traffic import Flow
 
@@ -55,7 +56,7 @@ class FrameStream:
         self._nursery = nursery
         self._max = max_frame_bytes
         self._most_out = self._most_in = max(opening_bytes, max_frame_bytes)
-        self._write_lock = trio.Lock()
+        self._write_lock = QuickLock()
         self._end: MeshError | None = None
         self._pumped = trio.Event()
         self._closed = False

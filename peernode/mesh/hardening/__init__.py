@@ -18,6 +18,7 @@ from peernode.mesh.hardening import (
     inbound_slots,
     lingering_handlers,
     peer_gate,
+    prompt_writes,
     pubsub_conduct,
     pubsub_streams,
     quick_locks,
@@ -65,6 +66,7 @@ MENDS: Final[dict[str, Callable[[], None]]] = {
     "yamux_keepalive": yamux_keepalive.mend,
     "quick_locks": quick_locks.mend,
     "read_ahead": read_ahead.mend,
+    "prompt_writes": prompt_writes.mend,
 }
 
 _applied: set[str] = set()

@@ -18,10 +18,11 @@ from peernode.mesh.hardening.yamux_writes import abandon
 
 log = structlog.get_logger(__name__)
 
-PING_INTERVAL_S = 2.0
+# Half the time between two renewals: between them one ping is enough.
+PING_INTERVAL_S = 2.5
 # Who was dialled waits a little longer, so that not both ask.
 YIELD_S = 0.25
-PING_DEADLINE_S = 2.2
+PING_DEADLINE_S = 1.7
 # Every side knows the round-trip time, and not from long ago.
 FRESH_S = 30.0
 # If this process itself was stalled, the answer may lie unread when the deadline fires: one more look.
