@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -133,6 +133,15 @@ class EdgeUnderTest:
     services: EdgeServices
     stop: trio.Event
 
+    async def hang_up(self, ask: Callable[[], Awaitable[object]], *, jobs: int = 1) -> None:
+        """Ask, and leave once ``jobs`` jobs have come of it."""
+        with trio.fail_after(60):
+            async with trio.open_nursery() as asking:
+                asking.start_soon(ask)
+                while len(self.runner.jobs) < jobs:
+                    await trio.lowlevel.checkpoint()
+                asking.cancel_scope.cancel()
+
     async def chat(self, **changes: object) -> httpx.Response:
         return await self.client.post("/v1/chat/completions", json={**BODY, **changes})
 
@@ -163,7 +172,7 @@ async def edge(
 
     bind = await nursery.start(run)
     base = f"http://{bind}"
-    async with httpx.AsyncClient(base_url=base, timeout=10) as client:
+    async with httpx.AsyncClient(base_url=base, timeout=60) as client:
         yield EdgeUnderTest(base, client, runner, shelf, made, stop)
     stop.set()
 

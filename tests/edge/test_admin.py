@@ -46,7 +46,7 @@ async def admin(nursery, services):
         await serve_app(app, parse_bind("127.0.0.1:0"), stop=stop, grace_s=0.2, name="admin", task_status=task_status)
 
     bind = await nursery.start(run)
-    async with httpx.AsyncClient(base_url=f"http://{bind}", timeout=10) as client:
+    async with httpx.AsyncClient(base_url=f"http://{bind}", timeout=60) as client:
         yield client
     stop.set()
 

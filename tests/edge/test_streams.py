@@ -69,7 +69,7 @@ async def test_every_token_arrives_before_the_next_is_made(edge):
     edge.runner.play("a", "b")
     edge.runner.steps[2:2] = [gates[0]]
     edge.runner.steps[4:4] = [gates[1]]
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         async with streaming(edge) as answer:
             events = events_of(answer)
             await anext(events)  # the role
@@ -149,9 +149,8 @@ async def test_text_of_every_kind_survives_and_stays_ascii_on_the_wire(edge):
 
 async def test_a_client_that_hangs_up_while_waiting_cancels_the_job(edge):
     edge.runner.steps = [trio.Event()]
-    with trio.move_on_after(0.1):
-        await edge.chat()
-    with trio.fail_after(5):
+    await edge.hang_up(edge.chat)
+    with trio.fail_after(60):
         await edge.runner.cancelled.wait()
         await edge.runner.closed.wait()
 
@@ -160,7 +159,7 @@ async def test_a_client_that_hangs_up_in_the_middle_cancels_the_job(edge):
     edge.runner.play("Hel", end=[trio.Event()])
     async with streaming(edge) as answer:
         await anext(events_of(answer))
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         await edge.runner.cancelled.wait()
 
 
@@ -184,7 +183,7 @@ async def test_a_server_that_stops_tells_those_who_still_listen(edge):
         for _ in range(2):
             await anext(events)
         edge.stop.set()
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             failed = await anext(events)
         assert failed["error"]["metadata"]["reason"] == "shutting_down"
         assert await anext(events) == "[DONE]"
@@ -197,7 +196,7 @@ async def test_a_server_that_stops_answers_those_who_still_wait(edge, nursery):
     async def ask():
         answers.append(await edge.chat())
 
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         async with trio.open_nursery() as asking:
             asking.start_soon(ask)
             while not edge.runner.jobs:
@@ -221,7 +220,7 @@ async def test_a_reader_that_stalls_does_not_hold_its_job_for_ever(monkeypatch, 
     head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
     async with await trio.open_tcp_stream(bind.host, bind.port) as stalled:
         await stalled.send_all(head + body)
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             await runner.closed.wait()
         assert runner.cancelled.is_set()
     stop.set()
