@@ -4,6 +4,7 @@ import pytest
 import trio
 
 from peernode.mesh import DialFailed, PeerNotAllowed
+from peernode.mesh.hardening import inbound_slots
 from peernode.mesh.settings import MeshSettings
 from peernode.wire.identity import Identity
 from tests.mesh.conftest import LOOPBACK
@@ -38,7 +39,8 @@ async def test_members_with_the_key_converse_and_learn_of_each_other(start_node)
 
 
 @pytest.mark.parametrize("other", [MeshSettings(), MeshSettings(shared_key=bytes(32))], ids=["no key", "another key"])
-async def test_a_node_without_the_key_gets_nothing(start_node, other):
+async def test_a_node_without_the_key_gets_nothing(start_node, other, monkeypatch):
+    monkeypatch.setattr(inbound_slots, "HANDSHAKE_DEADLINE_S", 0.3)  # each waits for what the other does not say
     with trio.fail_after(60):
         async with (
             start_node(handlers={ASK: answer}, settings=WITH_KEY) as member,

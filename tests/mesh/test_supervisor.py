@@ -13,6 +13,12 @@ class Bug(RuntimeError):
     """What no one expected."""
 
 
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch):
+    monkeypatch.setattr("peernode.mesh.host.RESTART_FIRST_S", 0.1)
+    monkeypatch.setattr("peernode.mesh.backoff.FIRST_PAUSE_S", 0.1)
+
+
 async def _boom():
     raise Bug
 

@@ -15,7 +15,7 @@ from peernode.mesh.dialing import dial as dial_address
 from peernode.mesh.directory import Directory
 from peernode.mesh.errors import DialFailed
 from peernode.mesh.gossip import Gossip
-from peernode.mesh.nat import hole_punch
+from peernode.mesh.nat import direct_paths, hole_punch
 from peernode.mesh.nat.circuit_messages import DCUTR, read_message, write_message
 from peernode.mesh.nat.circuit_stream import is_relayed
 from peernode.mesh.nat.direct_paths import DirectPaths
@@ -73,6 +73,8 @@ async def test_a_punch_makes_one_direct_connection_on_which_the_caller_is_the_di
         await puncher_of(called).lead(id_of(caller))
         direct = [conn for conn in connections(called, caller) if not is_relayed(conn)]
         assert [str(conn.direction) for conn in direct] == ["inbound"]
+        with trio.fail_after(60):  # the caller's own side may be ready a moment later
+            await ConnectionWatch(caller).wait_until(lambda: len(connections(caller, called)) == 2)
         (other,) = [conn for conn in connections(caller, called) if not is_relayed(conn)]
         assert str(other.direction) == "outbound"
 
@@ -109,7 +111,14 @@ async def test_only_over_a_circuit_can_a_peer_make_this_node_dial(start_host):
         assert not connections(target, victim)
 
 
-async def test_the_relayed_connection_goes_when_its_last_job_has_ended(circuit, nursery):
+@pytest.fixture
+def quick(monkeypatch):
+    """Direct paths are tried at once, and circuits looked at often."""
+    monkeypatch.setattr(direct_paths, "PAUSES_S", (0.02, *direct_paths.PAUSES_S))
+    monkeypatch.setattr(direct_paths, "DRAIN_LOOK_S", 0.02)
+
+
+async def test_the_relayed_connection_goes_when_its_last_job_has_ended(circuit, nursery, quick):
     async with circuit() as (caller, called):
         (relayed,) = connections(caller, called)
         job = await caller.new_stream(called.get_id(), [TProtocol("/peernode/test-echo/1")])
@@ -141,7 +150,7 @@ async def test_the_relayed_connection_goes_when_its_last_job_has_ended(circuit, 
         assert await answer.read(6) == b"direct"
 
 
-async def test_gossip_moves_to_the_direct_connection(circuit, nursery):
+async def test_gossip_moves_to_the_direct_connection(circuit, nursery, quick):
     async with circuit() as (caller, called):
         gossips = []
         for host in (caller, called):
