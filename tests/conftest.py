@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 HERE = Path(__file__).parent
@@ -24,6 +25,12 @@ MEASURING = {
     "engine/worker/grammar/test_rehearsal.py": {"test_a_hostile_grammar_is_refused_in_time"},
     "engine/worker/vision/test_picture.py": {"test_an_absurd_size_is_refused_from_the_header"},
 }
+
+# The same examples everywhere, however long they take: what comes by chance is for ``scripts/fuzz``.
+hypothesis.settings.register_profile(
+    "peernode", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("peernode")
 
 
 def pytest_configure(config: pytest.Config) -> None:

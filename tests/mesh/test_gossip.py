@@ -94,7 +94,7 @@ async def test_what_is_not_news_is_not_passed_on(start_gossip):
         assert not verdict(bytes(70_000))
 
 
-async def test_one_originator_cannot_flood(start_gossip):
+async def test_one_originator_cannot_flood(start_gossip, mock_clock):
     async with start_gossip() as (host, directory, gossip, identity):
         del host, directory
         for seq in range(1, 40):

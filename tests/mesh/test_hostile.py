@@ -177,7 +177,7 @@ async def test_sync_and_gossip_full_of_forgeries_change_nothing(under_attack, st
 
     async def attack(victim):
         before = set(victim.mesh.directory.snapshot().adverts)
-        mine = victim.sign()
+        mine = victim.sign(lease_ms=300_000)
         forged = mine.raw[:-1] + bytes([mine.raw[-1] ^ 1])
         genuine = sign_advert(dataclasses.replace(mine.advert, peer=stranger.peer_id), stranger)
 
