@@ -25,7 +25,7 @@ async def test_a_cancelled_opening_gives_its_slot_back(start_host, dial):
                     with scope:
                         await swarm_conn.new_stream()
 
-                async with trio.open_nursery() as nursery, muxed._write_lock:
+                async with trio.open_nursery() as nursery, muxed.streams_lock:
                     nursery.start_soon(open_and_be_cancelled)
                     await wait_all_tasks_blocked()
                     scope.cancel()
