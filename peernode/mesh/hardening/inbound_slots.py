@@ -17,6 +17,7 @@ from libp2p.network.swarm import Swarm
 from multiaddr import Multiaddr
 
 from peernode.mesh.hardening.peer_gate import guard_of
+from peernode.mesh.hardening.punched_connections import punched_by
 from peernode.mesh.limits.admission import Seat, address_group
 from peernode.mesh.limits.guard import STAYED_S
 
@@ -100,7 +101,11 @@ async def _accept(self: Swarm, closer: ReadWriteCloser, maddr: Multiaddr) -> Non
     muxed: IMuxedConn | None = None
     try:
         with scope:
-            muxed = await self.upgrade_inbound_raw_conn(RawConnection(closer, False), maddr)
+            leader = punched_by(self, closer.get_remote_address())
+            if leader is None:
+                muxed = await self.upgrade_inbound_raw_conn(RawConnection(closer, False), maddr)
+            else:
+                muxed = (await self.upgrade_outbound_raw_conn(RawConnection(closer, True), leader)).muxed_conn
     except Exception as error:  # noqa: BLE001 - anything a stranger sends may raise anything in the handshake
         guard.count("handshake failed")
         log.debug("inbound_handshake_failed", source=source, error=repr(error))

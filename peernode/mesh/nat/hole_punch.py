@@ -20,6 +20,7 @@ from multiaddr import Multiaddr
 from multiaddr.exceptions import Error as MultiaddrError
 
 from peernode.mesh.errors import MeshError
+from peernode.mesh.hardening.punched_connections import expecting
 from peernode.mesh.nat.circuit_messages import DCUTR, give_up, read_message, write_message
 from peernode.mesh.nat.circuit_stream import is_relayed
 from peernode.mesh.nat.errors import PunchFailed
@@ -98,10 +99,11 @@ class HolePuncher:
         self._busy.add(peer)
         try:
             theirs = self._targets(await read_message(stream, HolePunch), peer)
-            await write_message(stream, self._connect_message())
-            word = await read_message(stream, HolePunch, deadline_s=EXCHANGE_S)
-            if word.type == HolePunch.SYNC:
-                await self._dial_all(peer, theirs, leading=False)
+            with expecting(self._host.get_network(), ID.from_string(peer), map(_source_of, theirs)):
+                await write_message(stream, self._connect_message())
+                word = await read_message(stream, HolePunch, deadline_s=EXCHANGE_S)
+                if word.type == HolePunch.SYNC:
+                    await self._dial_all(peer, theirs, leading=False)
         except MeshError as error:
             log.debug("hole_punch_failed", peer=peer, cause=error.cause)
         except Exception as error:  # noqa: BLE001 - whatever a peer's stream raises must not reach the host
@@ -163,6 +165,12 @@ class HolePuncher:
         """True while a connection without a relay is open."""
         connections = self._host.get_network().connections.get(ID.from_string(peer), ())
         return any(not conn.is_closed and not is_relayed(conn) for conn in connections)
+
+
+def _source_of(address: str) -> tuple[str, int]:
+    """The (host, port) from which a dial of whoever is at this TCP address arrives."""
+    _, _, host, _, port, *_ = address.split("/")
+    return host, int(port)
 
 
 def _listening_like(host: BasicHost, address: str) -> tuple[str, int] | None:

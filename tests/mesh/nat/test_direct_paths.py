@@ -79,6 +79,24 @@ async def test_a_punch_makes_one_direct_connection_on_which_the_caller_is_the_di
         assert str(other.direction) == "outbound"
 
 
+@pytest.mark.parametrize("quicker", ["leader", "follower"])
+async def test_a_dial_that_is_there_before_the_other_has_begun_makes_the_same_connection(circuit, quicker):
+    async def dials_too_late(peer, address, leading):
+        await trio.sleep_forever()
+
+    async with circuit() as (caller, called):
+        follower, leader = puncher_of(caller), puncher_of(called)
+        (follower if quicker == "leader" else leader)._dial = dials_too_late
+        await leader.lead(id_of(caller))
+        await ConnectionWatch(caller).wait_until(lambda: len(connections(caller, called)) == 2)
+        (mine,) = [conn for conn in connections(caller, called) if not is_relayed(conn)]
+        (theirs,) = [conn for conn in connections(called, caller) if not is_relayed(conn)]
+        assert (str(mine.direction), str(theirs.direction)) == ("outbound", "inbound")
+        stream = await caller.new_stream(called.get_id(), [TProtocol("/peernode/test-echo/1")])
+        await stream.write(b"direct")
+        assert await stream.read(6) == b"direct"
+
+
 async def test_a_punch_that_hits_nothing_says_so_and_leaves_the_circuit(circuit, monkeypatch):
     monkeypatch.setattr(hole_punch, "DIAL_S", 0.5)
     async with circuit() as (caller, called):
