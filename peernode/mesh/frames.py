@@ -141,6 +141,11 @@ class FrameStream:
             await self._pumped.wait()
         await self._reset()
 
+    @property
+    def broke_bounds(self) -> bool:
+        """True once the peer has announced a frame over the limit."""
+        return isinstance(self._end, FrameTooLarge)
+
     def _ended(self) -> MeshError:
         end = self._end
         if isinstance(end, FrameTooLarge):

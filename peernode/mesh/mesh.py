@@ -22,7 +22,7 @@ from peernode.mesh.addresses import advertised, parse_join
 from peernode.mesh.connections import Connections, PeerStatus
 from peernode.mesh.directory import Directory
 from peernode.mesh.discovery.running import Discovery
-from peernode.mesh.errors import DialFailed, MeshError
+from peernode.mesh.errors import DialFailed, FrameTooLarge, MeshError
 from peernode.mesh.frames import FrameStream
 from peernode.mesh.gossip import Gossip
 from peernode.mesh.host import StartSignal, build_host, keep_running, listening, sole_cause
@@ -53,6 +53,8 @@ log = structlog.get_logger(__name__)
 _OPENING_BYTES = {JOB_PROTOCOL: MAX_OFFER_FRAME_BYTES}
 Handler = Callable[[FrameStream], Awaitable[None]]
 SYNC_OPEN_S = 10.0
+# A peer of another version might do it by mistake, but not again and again.
+TOO_LARGE_WEIGHT = 0.25
 MAX_DIRECT_ADDRESSES = 12
 
 
@@ -298,6 +300,9 @@ class Mesh:
             except BaseException:
                 await stream.abort()
                 raise
+            finally:
+                if stream.broke_bounds:  # handlers may have seen to the error, but not to this
+                    self._guard.bans.report(stream.peer_id, FrameTooLarge.code, TOO_LARGE_WEIGHT)
 
         return serve
 

@@ -1,6 +1,7 @@
 """libp2p 0.8.1 reads as fast as a peer sends; a flood of tiny frames (0.25 ms of CPU each) takes a whole core.
 
-Mended by reading each connection at a bounded pace. What is not read yet waits in the peer's own socket, so nothing is
+Mended by reading each connection at a bounded pace: a few frames are free for each, what goes beyond comes out of one
+budget of the node, which many floods at once share. What is not read yet waits in the peer's own socket, so nothing is
 lost and nobody else is delayed.
 """
 
@@ -16,6 +17,9 @@ from peernode.mesh.limits.token_bucket import TokenBucket
 
 FRAMES_PER_S = 2000.0
 FRAMES_BURST = 4000.0
+# Of these, so many are each connection's own; the rest comes out of what all connections share.
+FREE_FRAMES_PER_S = 100.0
+FREE_FRAMES_BURST = 500.0
 BYTES_PER_S = 32.0 * (1 << 20)
 BYTES_BURST = 32.0 * (1 << 20)
 TELL_EVERY_S = 1.0
@@ -28,6 +32,7 @@ class Pace:
         self.muxed = muxed
         self._tell_again_s = float("-inf")
         self._frames = TokenBucket(per_second=FRAMES_PER_S, burst=FRAMES_BURST)
+        self._free = TokenBucket(per_second=FREE_FRAMES_PER_S, burst=FREE_FRAMES_BURST)
         self._bytes = TokenBucket(per_second=BYTES_PER_S, burst=BYTES_BURST)
 
     def tell(self, now_s: float) -> None:
@@ -42,7 +47,13 @@ class Pace:
     def debt_s(self, now_s: float, size: int) -> float:
         """How long to wait before reading ``size`` more bytes."""
         debt_s = self._bytes.owe(now_s, size)
-        return max(debt_s, self._frames.owe(now_s, 1.0)) if size == yamux.HEADER_SIZE else debt_s
+        if size != yamux.HEADER_SIZE:
+            return debt_s
+        debt_s = max(debt_s, self._frames.owe(now_s, 1.0))
+        if self._free.take(now_s):
+            return debt_s
+        swarm = getattr(self.muxed, "swarm", None)
+        return debt_s if swarm is None else max(debt_s, guard_of(swarm).frames.owe(now_s, 1.0))
 
 
 def mend() -> None:

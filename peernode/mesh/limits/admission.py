@@ -22,6 +22,10 @@ HANDSHAKE_BURST = 1000.0
 HANDSHAKES_PER_S_AND_ADDRESS = 16.0
 HANDSHAKE_BURST_PER_ADDRESS = 64.0
 CONNECTIONS_PER_PEER = 4
+# An honest peer that lost us dials again with growing pauses.
+CONNECTS_PER_S_AND_PEER = 0.5
+CONNECT_BURST_PER_PEER = 30.0
+TOO_OFTEN = "connects too often"
 NAMED_SHARE = 0.1
 
 
@@ -88,6 +92,7 @@ class Admission:
         self._handshakes: dict[Handshake, None] = {}
         self._seats: dict[Seat, None] = {}
         self._rate = TokenBucket(per_second=HANDSHAKES_PER_S, burst=HANDSHAKE_BURST)
+        self._connects = KeyedBuckets(per_second=CONNECTS_PER_S_AND_PEER, burst=CONNECT_BURST_PER_PEER)
         self._rates = KeyedBuckets(per_second=HANDSHAKES_PER_S_AND_ADDRESS, burst=HANDSHAKE_BURST_PER_ADDRESS)
 
     @property
@@ -124,6 +129,8 @@ class Admission:
         """Seat a peer whose identity is proven, or say why not."""
         standing = self._standing(peer_id)
         share = {Standing.STRANGER: 0.75, Standing.KNOWN: 1.0 - NAMED_SHARE, Standing.NAMED: 1.0}[standing]
+        if standing is not Standing.NAMED and not self._connects.take(peer_id, self._clock()):
+            return TOO_OFTEN
         if len(self._seats) >= max(1, int(self._max * share)):
             return "too many connections"
         if sum(seat.peer_id == peer_id for seat in self._seats) >= CONNECTIONS_PER_PEER:

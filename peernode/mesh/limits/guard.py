@@ -16,18 +16,21 @@ from libp2p.peer.id import ID
 
 from peernode.mesh.errors import PeerNotAllowed
 from peernode.mesh.limits.acquaintances import Acquaintances
-from peernode.mesh.limits.admission import Admission, Standing
+from peernode.mesh.limits.admission import TOO_OFTEN, Admission, Standing
 from peernode.mesh.limits.bans import Ban, BanTable
-from peernode.mesh.limits.token_bucket import KeyedBuckets
+from peernode.mesh.limits.token_bucket import KeyedBuckets, TokenBucket
 from peernode.mesh.settings import DEFAULTS, MeshSettings
 
 log = structlog.get_logger(__name__)
 
 # Refusals by count: an honest peer may meet a limit now and then, so only hundreds of them add up to a ban.
 REFUSED_STREAM_WEIGHT = 1 / 256
+TOO_OFTEN_WEIGHT = 1 / 8
 # Who ignores the window it was given has broken the protocol on purpose; a full memory may be bad luck.
 BROKEN_BOUND_WEIGHTS = {"stream window": 1.0, "streams": 1.0, "connection": 0.25, "total": 0.25}
 STREAMS_PER_S = 200.0
+FRAMES_PER_S = 2000.0
+FRAMES_BURST = 8000.0
 STAYED_S = 60.0
 SLOWED_S = 10.0
 
@@ -55,6 +58,8 @@ class Guard:
             clock=clock,
         )
         self.refusals: Counter[str] = Counter()
+        # What all connections together may send beyond the few frames that are free for each.
+        self.frames = TokenBucket(per_second=FRAMES_PER_S, burst=FRAMES_BURST)
         self._clock = clock
         self._streams: Counter[str] = Counter()
         self._opened = KeyedBuckets(per_second=STREAMS_PER_S, burst=2.0 * settings.max_streams_per_peer)
@@ -82,6 +87,8 @@ class Guard:
         """Count and tell that a connection was refused."""
         self.refusals["banned" if reason.startswith("banned") else reason] += 1
         log.debug("connection_refused", reason=reason, peer=peer_id, address=address)
+        if reason == TOO_OFTEN:
+            self.bans.report(peer_id, reason, TOO_OFTEN_WEIGHT, address=address)
         if not peer_id:
             self.bans.slow_down(address, reason, SLOWED_S)
 

@@ -6,7 +6,9 @@ import trio
 from libp2p.stream_muxer.yamux.yamux import HEADER_SIZE, TYPE_WINDOW_UPDATE
 
 from peernode.mesh.hardening import yamux_pace
+from peernode.mesh.hardening.peer_gate import guard_of
 from peernode.mesh.hardening.yamux_pace import BYTES_BURST, BYTES_PER_S, FRAMES_BURST, FRAMES_PER_S, Pace
+from peernode.mesh.limits.token_bucket import TokenBucket
 
 
 def test_frames_beyond_the_burst_wait_their_turn():
@@ -34,3 +36,23 @@ async def test_a_flood_of_empty_frames_takes_as_long_as_it_may(start_host, dial,
             assert await echoes(good, server)
             assert await echoes(attacker, server)  # after all that was sent before it
             assert trio.current_time() - started >= (250 - 50) / 100.0 * 0.9
+
+
+async def test_many_floods_share_one_budget_and_the_quiet_do_not_pay(start_host, dial, echoes):
+    async with start_host() as server, start_host() as one, start_host() as two, start_host() as good:
+        guard = guard_of(server.get_network())
+        guard.frames = TokenBucket(per_second=100.0, burst=50.0)
+        floods = [await dial(attacker, server) for attacker in (one, two)]
+        count = int(yamux_pace.FREE_FRAMES_BURST) + 200
+        started = trio.current_time()
+        with trio.fail_after(60):
+            for flood in floods:
+                await flood._write_frame(struct.pack("!BBHII", 0, TYPE_WINDOW_UPDATE, 0, 0, 0) * count)
+            assert await echoes(good, server)
+            while guard.frames.owe(trio.current_time(), 0.0) > 0.0 or not guard.refusals["frames too fast"]:
+                await trio.sleep(0.05)
+            for attacker in (one, two):
+                assert await echoes(attacker, server)
+        # Together they had 400 to pay for; what came free meanwhile is less than a quarter.
+        assert trio.current_time() - started >= 1.0
+        assert {ban.address for ban in guard.bans.bans()} == {"127.0.0.1"}

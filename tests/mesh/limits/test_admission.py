@@ -6,9 +6,11 @@ from hypothesis import strategies as st
 
 from peernode.mesh.limits.acquaintances import Acquaintances
 from peernode.mesh.limits.admission import (
+    CONNECT_BURST_PER_PEER,
     HANDSHAKE_BURST_PER_ADDRESS,
     HANDSHAKES_PER_ADDRESS,
     MAX_HANDSHAKES,
+    TOO_OFTEN,
     Admission,
     Handshake,
     Seat,
@@ -161,3 +163,21 @@ def test_who_is_known(clock):
     for number in range(2000):
         people.met(f"x{number}", "192.0.2.9")
     assert people.standing("m") is Standing.STRANGER
+
+
+def test_a_peer_that_comes_and_goes_too_often_is_not_seated_but_those_of_the_operator_are(clock):
+    admission = make(clock, named={"named"}, known={"known"})
+
+    def come_and_go(peer):
+        verdict = admission.take_seat("a", peer)
+        if isinstance(verdict, Seat):
+            admission.give_up(verdict)
+        return verdict
+
+    for peer in ("stranger", "known"):
+        verdicts = [come_and_go(peer) for _ in range(int(CONNECT_BURST_PER_PEER) + 1)]
+        assert all(isinstance(verdict, Seat) for verdict in verdicts[:-1])
+        assert verdicts[-1] == TOO_OFTEN
+    assert all(isinstance(come_and_go("named"), Seat) for _ in range(100))
+    clock.now += 2.0
+    assert isinstance(come_and_go("stranger"), Seat)
