@@ -89,7 +89,7 @@ class NodeProcess:
         self,
         event: str,
         *,
-        timeout_s: float = 30.0,
+        timeout_s: float = 60.0,
         where: Callable[[dict[str, Any]], bool] = lambda line: True,
         since: int = 0,
     ) -> dict[str, Any]:
@@ -112,7 +112,7 @@ class NodeProcess:
     def wait_for_model(self, *, timeout_s: float = START_S) -> dict[str, Any]:
         return self.wait_for("model_ready", timeout_s=timeout_s)
 
-    def wait_for_offer(self, peer_id: str, *, timeout_s: float = 30.0, since: int = 0) -> dict[str, Any]:
+    def wait_for_offer(self, peer_id: str, *, timeout_s: float = 60.0, since: int = 0) -> dict[str, Any]:
         """Until this node's directory has an advert of ``peer_id`` that offers a model."""
         return self.wait_for(
             "peer_offers",
