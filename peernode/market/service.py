@@ -121,6 +121,8 @@ class _Serving:
         self._work = work
         self._deadline_s = offer.deadline_ms / 1000
         self._batch = TokenBatch()
+        self._waiting = trio.Event()
+        self._sending = trio.Lock()
         self._gone = False
 
     async def run(self) -> None:
@@ -128,6 +130,7 @@ class _Serving:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._listen)
             nursery.start_soon(self._stop_at_deadline)
+            nursery.start_soon(self._flush_when_due)
             end = await self._send_tokens()
             nursery.cancel_scope.cancel()
         if isinstance(end, Failed):
@@ -151,24 +154,43 @@ class _Serving:
         self._work.cancel()
 
     async def _send_tokens(self) -> Finished | Failed:
-        while True:
-            with trio.move_on_at(self._batch.due) as pause:
-                event = await anext(self._work)
-            if pause.cancelled_caught:
-                await self._flush()
-                continue
+        async for event in self._work:
             if isinstance(event, Tokens):
-                self._batch.add(event, now=trio.current_time())
-                if trio.current_time() >= self._batch.due:
+                now = trio.current_time()
+                self._batch.add(event, now=now)
+                if now >= self._batch.due:
                     await self._flush()
+                else:
+                    self._waiting.set()
             elif isinstance(event, (Finished, Failed)):
                 await self._flush()
                 return event
+        raise AssertionError("an engine's stream stopped without its end")
+
+    async def _flush_when_due(self) -> None:
+        """Send what nothing else sends: one timer for a batch, where waiting for the engine would need one a token."""
+        while True:
+            due = self._batch.due
+            if due == math.inf:
+                self._waiting = trio.Event()
+                await self._waiting.wait()
+            elif due > trio.current_time():
+                await trio.sleep_until(due)
+            else:
+                await self._flush()
 
     async def _flush(self) -> None:
-        tokens = self._batch.take(now=trio.current_time())
-        if tokens is not None:
-            await self._tell(TokensFrame(tokens.ids, tokens.text, tokens.logprobs))
+        # Not one of two may be cancelled in the middle of a frame, or overtake the other.
+        try:
+            self._sending.acquire_nowait()
+        except trio.WouldBlock:
+            await self._sending.acquire()
+        try:
+            tokens = self._batch.take(now=trio.current_time())
+            if tokens is not None:
+                await self._tell(TokensFrame(tokens.ids, tokens.text, tokens.logprobs))
+        finally:
+            self._sending.release()
 
     async def _tell(self, frame: JobFrame) -> None:
         if self._gone:

@@ -6,12 +6,16 @@ Source: libp2p peer id specification (identity multihash of the protobuf-wrapped
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import base58
 from nacl.exceptions import BadSignatureError, CryptoError
 from nacl.signing import SigningKey, VerifyKey
 
 from peernode.wire.errors import BadPeerId, BadSignature
 
+# Base58 costs a third of a signature's check, and most signatures are of few peers.
+KEYS_KEPT = 4096
 SEED_BYTES = 32
 SIGNATURE_BYTES = 64
 # identity multihash of 36 bytes (00 24), protobuf: key type ed25519 (08 01), 32 bytes of key (12 20)
@@ -49,6 +53,7 @@ def peer_id_of(public_key: bytes) -> str:
     return str(base58.b58encode(_PREFIX + public_key), "ascii")
 
 
+@lru_cache(maxsize=KEYS_KEPT)
 def public_key_of(peer_id: str) -> bytes:
     """The raw public key inside a peer id. Raises BadPeerId unless the text is the canonical one."""
     if not 40 <= len(peer_id) <= 64:

@@ -290,3 +290,15 @@ async def test_finished_comes_before_the_receipt_and_counts_once(tmp_path: Path)
 
 def test_provider_failed_is_the_family_of_engine_crashed() -> None:
     assert issubclass(EngineCrashed, ProviderFailed)
+
+
+async def test_what_was_said_leaves_in_time_although_the_engine_falls_silent(tmp_path: Path) -> None:
+    engine = ScriptedEngine()
+    engine.pause_at = 2
+    async with pair(tmp_path, engine) as (edge, _):
+        with trio.fail_after(10):
+            async with edge.coordinator.open(job()) as events:
+                seen: list[JobEvent] = []
+                while text_of(seen) != "one two ":  # the second piece waits for company, and none comes
+                    seen.append(await anext(events))
+                assert engine.paused.is_set()
