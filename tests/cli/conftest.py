@@ -153,9 +153,10 @@ class RunningNode:
 @pytest.fixture(autouse=True)
 def quiet():
     """The node of these tests shares a process with the command, whose output must be the command's alone."""
+    before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield
-    structlog.reset_defaults()
+    structlog.configure(**before)
 
 
 @pytest.fixture
