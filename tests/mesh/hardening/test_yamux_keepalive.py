@@ -59,5 +59,5 @@ async def test_who_was_heard_is_not_asked(start_host, dial, accepted, patient_cl
 
             connection._write_frame = counting
         await trio.sleep(25.0)
-        assert 9 <= asked.count("dialler") <= 11
+        assert asked.count("dialler") >= 10
         assert asked.count("dialled") <= 2
