@@ -4,6 +4,7 @@ One real node in a process of its own; its neighbours are real hosts in another 
 loopback sockets and feed it the signed words of simulated nodes at the pace that a network of that size has. Each
 neighbour hears most words elsewhere too, as in a network of many paths, and an eighth of them from the node alone.
 CPU is user and system time of the node's process, bytes are those of its TCP sockets, both ways together.
+How many rounds a change needs to be known everywhere is ``scripts/bench spreading``.
 """
 
 from __future__ import annotations
