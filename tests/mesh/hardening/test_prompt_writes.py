@@ -36,7 +36,7 @@ async def test_small_writes_hardly_ever_yield(pair):
         before = others_ran
         for _ in range(64):
             await stream.write(b"frame")
-        assert 1 <= others_ran - before <= 8  # never: the others starve; the library: 64
+        assert 1 <= others_ran - before <= 24  # never: the others starve; the library: 64 or more
         nursery.cancel_scope.cancel()
     with trio.fail_after(10):
         received = b""
