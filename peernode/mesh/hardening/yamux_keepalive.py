@@ -18,8 +18,8 @@ from peernode.mesh.hardening.yamux_writes import abandon
 
 log = structlog.get_logger(__name__)
 
-# Half the time between two renewals: between them one ping is enough.
-PING_INTERVAL_S = 2.5
+# Nearly half the time between two renewals: few pings, and time enough for the answer.
+PING_INTERVAL_S = 2.4
 # Who was dialled waits a little longer, so that not both ask.
 YIELD_S = 0.25
 PING_DEADLINE_S = 1.7
