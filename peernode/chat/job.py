@@ -9,6 +9,7 @@ from typing import Protocol
 
 from peernode.chat.events import JobEvent
 from peernode.chat.job_request import JobRequest
+from peernode.chat.wishes import NO_WISHES, Wishes
 from peernode.wire import canonical
 
 SEED_MASK = (1 << 63) - 1
@@ -20,7 +21,8 @@ class ChatJob:
 
     ``first_token_s`` and ``total_s`` are the seconds allowed, from opening, to the first token and to the end.
     ``continue_from`` holds output token ids that an earlier part already delivered. ``payer`` says on whose account
-    the job runs: engines are fair between payers and share no cached prefixes between them.
+    the job runs: engines are fair between payers and share no cached prefixes between them. ``wishes`` are how the
+    client wants its provider chosen; no provider hears of them.
     """
 
     request_id: str
@@ -33,6 +35,7 @@ class ChatJob:
     total_s: float = 600.0
     continue_from: tuple[int, ...] = ()
     payer: str = ""
+    wishes: Wishes = NO_WISHES
 
 
 def seed_of_choice(seed: int, index: int) -> int:

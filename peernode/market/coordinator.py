@@ -13,7 +13,6 @@ from dataclasses import replace
 import structlog
 import trio
 
-from peernode.chat.embedding_request import EmbeddingRequest
 from peernode.chat.errors import (
     BadRequest,
     FirstTokenTimeout,
@@ -29,9 +28,8 @@ from peernode.market.billing import most_credits
 from peernode.market.candidates import Candidates
 from peernode.market.desk import Ordered
 from peernode.market.job_count import JobCount
-from peernode.market.routing import VISION, Candidate, able, rank
+from peernode.market.routing import Candidate, Ranking, demand_of, rank
 from peernode.market.streaming import Emit, Producer, produced
-from peernode.wire.advert import EMBEDDINGS
 from peernode.wire.identity import Identity
 from peernode.wire.offer import Offer
 from peernode.wire.prices import Prices
@@ -90,18 +88,17 @@ class Coordinator:
         if self.draining:
             await emit(Failed(NoProvider("This node is going away.", remedy="Ask another node.")))
             return
-        candidates = self._candidates.for_model(job.model)
+        began = trio.current_time()
+        candidates = self._candidates.for_model(job.model, job.request, now=began)
         if not candidates:
             await emit(Failed(self._nobody(job.model)))
             return
-        offered = candidates
-        candidates = able(offered, job.request)
-        if not candidates:
-            await emit(Failed(_cannot(offered, job)))
+        ranking = rank(demand_of(job.request, job.wishes), candidates, began, self._rng)
+        if not ranking.order:
+            await emit(Failed(_nobody_left(ranking, job.model)))
             return
-        began = trio.current_time()
         attempts: list[tuple[Candidate, JobError]] = []
-        for candidate, _ in rank(candidates, self._rng)[:MAX_ATTEMPTS]:
+        for candidate, _ in ranking.order[:MAX_ATTEMPTS]:
             left = job.first_token_s - (trio.current_time() - began)
             if left <= 0:
                 break
@@ -121,7 +118,7 @@ class Coordinator:
         """None when the stream was brought to its end; otherwise why the next candidate should be asked."""
         runner = self._runner_for(candidate, self._order(candidate, job))
         attempt = _Attempt(candidate, emit)
-        in_flight = self._candidates.in_flight
+        in_flight = self._candidates.experience.in_flight
         in_flight[candidate.peer] += 1
         try:
             with attempt.scope:
@@ -189,25 +186,13 @@ class _Attempt:
         self.scope.cancel()
 
 
-def _cannot(offered: list[Candidate], job: ChatJob) -> BadRequest:
-    """Why none of those who offer the model can do what the job asks for."""
-    model = job.model
-    embeds = [EMBEDDINGS in candidate.card.features for candidate in offered]
-    if isinstance(job.request, EmbeddingRequest):
-        return BadRequest(
-            f"The model {model!r} makes no embeddings.",
-            param="model",
-            remedy=f"Ask a model with the feature {EMBEDDINGS!r}.",
-        )
-    if all(embeds):
-        return BadRequest(
-            f"The model {model!r} makes embeddings and does not chat.", param="model", remedy="POST /v1/embeddings."
-        )
-    return BadRequest(
-        f"The model {model!r} reads only text.",
-        param="messages",
-        remedy=f"Leave the images out, or ask a model with the feature {VISION!r}.",
-    )
+def _nobody_left(ranking: Ranking, model: str) -> JobError:
+    """Why none of those who offer the model may be asked: the filter that took out the last of them."""
+    last = ranking.excluded[-1].filter
+    sentence = f"{last.sentence} ({model})"
+    if last.param:
+        return BadRequest(sentence, param=last.param, cause=last.name, remedy=last.remedy)
+    return NoProvider(sentence, cause=last.name, remedy=last.remedy)
 
 
 def _verdict(attempts: list[tuple[Candidate, JobError]]) -> JobError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -75,6 +75,9 @@ class OwnModels:
     def cards(self) -> tuple[ModelCard, ...]:
         """Cards of the models that can answer now."""
         return tuple(card for model in self._models if (card := model.card) is not None)
+
+    def __iter__(self) -> Iterator[OwnModel]:
+        return iter(self._models)
 
     def by_id(self, model_id: str) -> OwnModel | None:
         return next((model for model in self._models if (card := model.card) and card.id == model_id), None)

@@ -25,6 +25,7 @@ from peernode.market.advertising import Advertiser
 from peernode.market.candidates import Candidates
 from peernode.market.coordinator import Coordinator
 from peernode.market.desk import Ordered, ReceiptDesk
+from peernode.market.experience import Experience
 from peernode.market.local import LocalRunner
 from peernode.market.models import OwnModels
 from peernode.market.provider import Provider
@@ -101,6 +102,7 @@ class Node:
             directory=self._mesh.directory,
             own=models,
             accepting=lambda: not self._provider.draining,
+            experience=Experience(rng=rng, salt=secrets.token_bytes(16)),
         )
         self._desk = ReceiptDesk(identity=identity, store=store, clock_ms=_now_ms)
         self._identity = identity

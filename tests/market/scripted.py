@@ -22,6 +22,7 @@ from peernode.market.advertising import LEASE_MS
 from peernode.market.candidates import Candidates
 from peernode.market.coordinator import Coordinator
 from peernode.market.desk import Ordered, ReceiptDesk
+from peernode.market.experience import Experience
 from peernode.market.local import LocalRunner
 from peernode.market.models import OwnModel, OwnModels
 from peernode.market.provider import Provider
@@ -174,7 +175,11 @@ async def party(
     provider = Provider(identity=identity, network=NETWORK, models=models, store=store, clock_ms=now_ms)
     mesh.handle(PROTOCOL, service or JobService(provider=provider, store=store, clock_ms=now_ms).handle)
     candidates = Candidates(
-        peer_id=identity.peer_id, directory=mesh.directory, own=models, accepting=lambda: not provider.draining
+        peer_id=identity.peer_id,
+        directory=mesh.directory,
+        own=models,
+        accepting=lambda: not provider.draining,
+        experience=Experience(rng=random.Random(number)),
     )
     desk = ReceiptDesk(identity=identity, store=store, clock_ms=now_ms)
 

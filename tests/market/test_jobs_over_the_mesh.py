@@ -215,7 +215,7 @@ async def test_a_dead_provider_costs_one_failed_dial_and_is_then_hidden(tmp_path
             await edge.until_known(dying)
         # It went without a goodbye; its lease still runs.
         assert dying.peer_id in edge.mesh.directory.snapshot().adverts
-        edge.candidates.in_flight[provider.peer_id] = 5  # so that the dead one is asked first
+        edge.candidates.experience.in_flight[provider.peer_id] = 5  # so that the dead one is asked first
         events = await collect(edge.coordinator, job())
         assert events[0] == Started(provider.peer_id, CARD.id)
         assert dying.peer_id not in edge.mesh.directory.snapshot().adverts
@@ -229,7 +229,7 @@ async def test_an_engine_that_dies_before_the_first_token_fails_over(tmp_path: P
         party(tmp_path, 3, join=first.mesh.addresses(), engine=ScriptedEngine()) as second,
     ):
         await edge.until_known(first, second)
-        edge.candidates.in_flight[second.peer_id] = 5  # so that the broken one is asked first
+        edge.candidates.experience.in_flight[second.peer_id] = 5  # so that the broken one is asked first
         events = await collect(edge.coordinator, job())
         assert events[0] == Started(second.peer_id, CARD.id)
         assert text_of(events) == "one two three"
