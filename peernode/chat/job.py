@@ -19,7 +19,8 @@ SEED_MASK = (1 << 63) - 1
 class ChatJob:
     """One part of one request. ``model`` is the name the client asked for; ``seed`` a 63-bit integer.
 
-    ``first_token_s`` and ``total_s`` are the seconds allowed, from opening, to the first token and to the end.
+    ``first_token_s`` and ``total_s`` are the seconds allowed, from opening, to the first token and to the
+    end, ``stall_s`` those between two tokens.
     ``continue_from`` holds output token ids that an earlier part already delivered. ``payer`` says on whose account
     the job runs: engines are fair between payers and share no cached prefixes between them. ``wishes`` are how the
     client wants its provider chosen; no provider hears of them.
@@ -33,6 +34,7 @@ class ChatJob:
     max_credits: int | None = None
     first_token_s: float = 60.0
     total_s: float = 600.0
+    stall_s: float = 30.0
     continue_from: tuple[int, ...] = ()
     payer: str = ""
     wishes: Wishes = NO_WISHES

@@ -1,6 +1,6 @@
-"""The coordinator: one job stream made of others, tried in the router's order until one gives a first token.
+"""The coordinator: one job stream made of others, so that whoever reads it cannot tell where an answer comes from.
 
-Before the first token a failure is silent and the next candidate is asked; after it the stream ends with a typed error.
+Owns the offers made in this node's name and the count of jobs; ``dispatch`` decides whom to ask and who goes on.
 """
 
 from __future__ import annotations
@@ -8,35 +8,24 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 
 import structlog
-import trio
 
-from peernode.chat.errors import (
-    BadRequest,
-    FirstTokenTimeout,
-    JobError,
-    NoProvider,
-    ProviderBusy,
-    ProviderFailed,
-    UnknownModel,
-)
+from peernode.chat.errors import NoProvider
 from peernode.chat.events import Failed, Finished, JobEvent, Receipted, Started, Tokens
 from peernode.chat.job import ChatJob
 from peernode.market.billing import most_credits
 from peernode.market.candidates import Candidates
 from peernode.market.desk import Ordered
+from peernode.market.dispatch import Dispatch, Means
 from peernode.market.job_count import JobCount
-from peernode.market.routing import Candidate, Ranking, demand_of, rank
+from peernode.market.routing import Candidate
 from peernode.market.streaming import Emit, Producer, produced
 from peernode.wire.identity import Identity
 from peernode.wire.offer import Offer
 from peernode.wire.prices import Prices
 
 log = structlog.get_logger(__name__)
-
-MAX_ATTEMPTS = 4
 
 
 class Coordinator:
@@ -53,9 +42,7 @@ class Coordinator:
     ) -> None:
         self._identity = identity
         self._network = network
-        self._candidates = candidates
-        self._runner_for = runner_for
-        self._rng = rng
+        self._means = Means(candidates, self._order, runner_for, rng)
         self.draining = False
         self.jobs = JobCount()
 
@@ -88,50 +75,7 @@ class Coordinator:
         if self.draining:
             await emit(Failed(NoProvider("This node is going away.", remedy="Ask another node.")))
             return
-        began = trio.current_time()
-        candidates = self._candidates.for_model(job.model, job.request, now=began)
-        if not candidates:
-            await emit(Failed(self._nobody(job.model)))
-            return
-        ranking = rank(demand_of(job.request, job.wishes), candidates, began, self._rng)
-        if not ranking.order:
-            await emit(Failed(_nobody_left(ranking, job.model)))
-            return
-        attempts: list[tuple[Candidate, JobError]] = []
-        for candidate, _ in ranking.order[:MAX_ATTEMPTS]:
-            left = job.first_token_s - (trio.current_time() - began)
-            if left <= 0:
-                break
-            error = await self._attempt(candidate, replace(job, first_token_s=left), emit)
-            if error is None:
-                return
-            attempts.append((candidate, error))
-            log.info("provider_passed_over", provider=candidate.peer, code=error.code, reason=str(error))
-        await emit(Failed(_verdict(attempts)))
-
-    def _nobody(self, model: str) -> JobError:
-        if self._candidates.ever_seen(model):
-            return NoProvider(f"Nobody offers the model {model!r} at the moment.", remedy="Try again in a while.")
-        return UnknownModel(f"The model {model!r} is not known here.", remedy="GET /v1/models lists those that are.")
-
-    async def _attempt(self, candidate: Candidate, job: ChatJob, emit: Emit) -> JobError | None:
-        """None when the stream was brought to its end; otherwise why the next candidate should be asked."""
-        runner = self._runner_for(candidate, self._order(candidate, job))
-        attempt = _Attempt(candidate, emit)
-        in_flight = self._candidates.experience.in_flight
-        in_flight[candidate.peer] += 1
-        try:
-            with attempt.scope:
-                await runner.produce(job, attempt.take)
-        finally:
-            in_flight[candidate.peer] -= 1
-        if attempt.over:
-            return attempt.error
-        error = ProviderFailed("The provider's stream stopped without an end.")
-        if not attempt.delivered:
-            return error
-        await emit(Failed(error))
-        return None
+        await Dispatch(self._means, job, emit).run()
 
     def _order(self, candidate: Candidate, job: ChatJob) -> Ordered:
         card = candidate.card
@@ -151,56 +95,3 @@ class Coordinator:
             continue_from=job.continue_from,
         )
         return Ordered(offer, job.request, card)
-
-
-class _Attempt:
-    """What came of one candidate so far. ``scope`` is over with the last event; ``error`` is why to ask the next."""
-
-    def __init__(self, candidate: Candidate, emit: Emit) -> None:
-        self.scope = trio.CancelScope()
-        self.delivered = self.over = False
-        self.error: JobError | None = None
-        self._candidate = candidate
-        self._emit = emit
-        self._markup = ""
-
-    async def take(self, event: JobEvent) -> None:
-        """Hand an event on, unless it is a failure that nobody needs to hear of."""
-        match event:
-            case Tokens() | Finished():
-                if not self.delivered:
-                    self.delivered = True
-                    await self._emit(Started(self._candidate.peer, self._candidate.card.id, self._markup))
-                await self._emit(event)
-            case Started(markup=said):
-                self._markup = said  # said once this attempt delivers: until then another may have to start
-            case Failed(error=error) if not self.delivered and not isinstance(error, BadRequest):
-                self.error = error
-                self._end()
-            case Failed() | Receipted():
-                await self._emit(event)
-                self._end()
-
-    def _end(self) -> None:
-        self.over = True
-        self.scope.cancel()
-
-
-def _nobody_left(ranking: Ranking, model: str) -> JobError:
-    """Why none of those who offer the model may be asked: the filter that took out the last of them."""
-    last = ranking.excluded[-1].filter
-    sentence = f"{last.sentence} ({model})"
-    if last.param:
-        return BadRequest(sentence, param=last.param, cause=last.name, remedy=last.remedy)
-    return NoProvider(sentence, cause=last.name, remedy=last.remedy)
-
-
-def _verdict(attempts: list[tuple[Candidate, JobError]]) -> JobError:
-    """One error for all that was tried: out of time, failed, or only busy."""
-    causes = "; ".join(f"{candidate.peer}: {error}" for candidate, error in attempts)
-    errors = [error for _, error in attempts]
-    if any(isinstance(error, FirstTokenTimeout) for error in errors) or not errors:
-        return FirstTokenTimeout("No provider gave a first token in time.", cause=causes)
-    if all(isinstance(error, (ProviderBusy, NoProvider)) for error in errors):
-        return NoProvider("Every provider of this model is busy.", cause=causes, remedy="Try again in a while.")
-    return ProviderFailed("Every provider of this model failed.", cause=causes, remedy="Try again.")

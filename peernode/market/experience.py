@@ -8,19 +8,37 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Callable, Sequence
 
-from peernode.market.routing.affinity import Affinity
+from peernode.chat.job import ChatJob
+from peernode.market.routing.affinity import BLOCK_TOKENS, Affinity
 from peernode.market.routing.breaker import Breakers
 from peernode.market.routing.candidate import Candidate
+from peernode.market.routing.demand import demand_of
 from peernode.market.routing.load import Loads
 from peernode.market.routing.records import Records
+from peernode.market.routing.track_record import Sighting
 from peernode.wire.advert import Advert, ModelCard
+
+# Second providers asked beside a late one: so many for each answer, saved up to some (Dean and Barroso, 2013).
+HEDGE_SHARE = 0.05
+MOST_HEDGES = 10.0
+FIRST_HEDGES = 2.0
 
 
 class Experience:
-    """``salt`` keys the hashes of prompts, so that a table of them tells nobody what was asked."""
+    """``salt`` keys the hashes of prompts, so that a table of them tells nobody what was asked.
 
-    def __init__(self, *, rng: random.Random, salt: bytes = b"") -> None:
+    ``round_trip``: seconds to a connected peer and back, if they are known.
+    """
+
+    def __init__(
+        self,
+        *,
+        rng: random.Random,
+        salt: bytes = b"",
+        round_trip: Callable[[str], float | None] = lambda peer: None,
+    ) -> None:
         self.in_flight: Counter[str] = Counter()
         self.prefill_ahead: Counter[str] = Counter()
         self.records = Records()
@@ -29,6 +47,71 @@ class Experience:
         self.loads = Loads()
         self.salt = salt
         self.rng = rng
+        self._round_trip = round_trip
+        self._hedges = FIRST_HEDGES
+
+    @staticmethod
+    def prompt_tokens(job: ChatJob) -> int:
+        """About how many tokens the prompt of a job has, those of earlier parts of its answer included."""
+        return demand_of(job.request).prompt_tokens + len(job.continue_from)
+
+    def sent(self, candidate: Candidate, blocks: Sequence[bytes], prefill: int, now: float) -> None:
+        """A job is on its way to this candidate, which probably has to compute ``prefill`` tokens for it."""
+        peer = candidate.peer
+        self.in_flight[peer] += 1
+        self.prefill_ahead[peer] += prefill
+        self.breakers.of(peer).sent(now)
+        self.affinity.sent(peer, blocks, now)
+
+    def may_hedge(self) -> bool:
+        """Whether a second provider may be asked beside the first; takes one of the few that there are."""
+        if self._hedges < 1:
+            return False
+        self._hedges -= 1
+        return True
+
+    def begun(self, candidate: Candidate, prefill: int) -> None:
+        """Its first token is here, so its prompt is computed."""
+        self._drop(self.prefill_ahead, candidate.peer, prefill)
+
+    def left(self, candidate: Candidate, prefill: int) -> None:
+        """The job is there no more; ``prefill`` tokens were not computed yet."""
+        self._drop(self.in_flight, candidate.peer, 1)
+        self._drop(self.prefill_ahead, candidate.peer, prefill)
+        self.breakers.of(candidate.peer).abandoned()
+
+    def saw(self, candidate: Candidate, seen: Sighting, blocks: Sequence[bytes]) -> None:
+        """It answered to the end."""
+        peer, digest = candidate.peer, candidate.card.digest
+        record = self.records.of(peer, digest)
+        if (round_trip_s := self._round_trip(peer)) is not None:
+            record.went(round_trip_s)
+        record.saw(seen)
+        self.records.measured(digest, record)
+        self._hedges = min(self._hedges + HEDGE_SHARE, MOST_HEDGES)
+        self.breakers.of(peer).succeeded()
+        self.affinity.forget(
+            peer, blocks[seen.cached_tokens // BLOCK_TOKENS + 1 : candidate.hit_tokens // BLOCK_TOKENS]
+        )
+
+    def kept_its_word(self, candidate: Candidate) -> None:
+        """Its receipt was right."""
+        self.breakers.of(candidate.peer).succeeded()
+
+    def refused(self, candidate: Candidate) -> None:
+        """It did not take the job, which is no fault."""
+        self.breakers.of(candidate.peer).abandoned()
+
+    def cheated(self, candidate: Candidate, now: float, *, lied: bool) -> None:
+        """It failed a job that it took; ``lied``: its receipt is not for what it did, which is enough by itself."""
+        self.records.of(candidate.peer, candidate.card.digest).failed(now)
+        self.breakers.of(candidate.peer).failed(now, self.rng, at_once=lied)
+
+    @staticmethod
+    def _drop(counts: Counter[str], peer: str, amount: int) -> None:
+        counts[peer] -= amount
+        if counts[peer] <= 0:
+            del counts[peer]
 
     def candidate(
         self,

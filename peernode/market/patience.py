@@ -12,7 +12,7 @@ from peernode.chat.job import ChatJob
 DIAL_S = 5.0
 OFFER_S = 10.0  # provider: from the stream's opening to the offer
 ACCEPT_S = 10.0  # coordinator: from the offer to accept or busy
-STALL_S = 30.0  # coordinator: between two token frames
+STALL_S = 30.0  # coordinator: between two token frames, at most
 RECEIPT_S = 10.0  # coordinator: from the end of the answer to its receipt
 COUNTERSIGN_S = 15.0  # provider: from the receipt to its countersignature
 END_S = 5.0  # coordinator: from the countersignature to the provider's word that it is durable
@@ -26,15 +26,16 @@ class Patience:
     began: float
     first_token_s: float
     total_s: float
+    stall_s: float
 
     @classmethod
     def of(cls, job: ChatJob, *, began: float) -> Patience:
-        return cls(began, job.first_token_s, job.total_s)
+        return cls(began, job.first_token_s, job.total_s, job.stall_s)
 
     def until(self, *, now: float, begun: bool) -> float:
         """The moment by which the next event must be here."""
         end = self.began + self.total_s
-        return min(end, now + STALL_S if begun else self.began + self.first_token_s)
+        return min(end, now + self.stall_s if begun else self.began + self.first_token_s)
 
     def too_late(self, *, now: float, begun: bool) -> JobError:
         """Which patience ran out."""
@@ -42,7 +43,7 @@ class Patience:
             return FirstTokenTimeout("No first token came in time.", cause=f"waited {now - self.began:.1f} s")
         if now >= self.began + self.total_s:
             return DeadlineExceeded("The job's total time ran out.", cause=f"{self.total_s:.0f} s are allowed")
-        return ProviderFailed("The provider went silent in the middle of its answer.", cause=f"{STALL_S:.0f} s")
+        return ProviderFailed("The provider went silent in the middle of its answer.", cause=f"{self.stall_s:.0f} s")
 
 
 def last_duties() -> trio.CancelScope:

@@ -72,6 +72,13 @@ class ConnectionWatch(INotifee):
             if any(not conn.is_closed for conn in conns)
         ]
 
+    def round_trip_s(self, peer_id: str) -> float | None:
+        """Of the peer's quickest connection; None while no ping came back."""
+        connections = self._network.connections.get(ID.from_string(peer_id), ())
+        return min(
+            (rtt for conn in connections if not conn.is_closed and (rtt := conn.muxed_conn.rtt()) > 0), default=None
+        )
+
     async def wait_change(self) -> None:
         """Return at the next connection or loss."""
         await self._changed.wait()

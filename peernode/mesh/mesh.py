@@ -153,6 +153,10 @@ class Mesh:
         """The connected peers."""
         return self._life.connections.watch.statuses() if self._life else []
 
+    def round_trip_s(self, peer_id: str) -> float | None:
+        """Seconds to a connected peer and back, as pings tell; None while unknown."""
+        return self._life.connections.watch.round_trip_s(peer_id) if self._life else None
+
     def bans(self) -> list[Ban]:
         """Who is banned or slowed down now, why, and until when on trio's clock."""
         return self._guard.bans.bans()

@@ -59,12 +59,13 @@ def now_ms() -> int:
 
 
 class ScriptedStream:
-    """Started, then the engine's pieces, then Finished; waits at ``pause_at`` until told or cancelled."""
+    """Started, the engine's pieces behind ``earlier`` ones, then Finished; waits at ``pause_at`` until cancelled."""
 
-    def __init__(self, engine: ScriptedEngine, top_logprobs: int | None) -> None:
+    def __init__(self, engine: ScriptedEngine, top_logprobs: int | None, earlier: int = 0) -> None:
         self._engine = engine
         self._top_logprobs = top_logprobs
         self._next = -1
+        self._earlier = earlier
         self._cancelled = trio.Event()
 
     def __aiter__(self) -> ScriptedStream:
@@ -78,12 +79,16 @@ class ScriptedStream:
             await self._cancelled.wait()
         self._next += 1  # behind the last await: a cancelled call has taken nothing
         if place < 0:
+            self._next = self._earlier
             return Failed(engine.refusal) if engine.refusal else Started("", CARD.id, engine.markup)
         if place == engine.crash_at:
             return Failed(engine.crash)
         if self._cancelled.is_set() or place >= len(engine.pieces):
             engine.freed.set()
-            return Finished("cancelled" if self._cancelled.is_set() else "stop", Usage(PROMPT_TOKENS, place))
+            return Finished(
+                "cancelled" if self._cancelled.is_set() else "stop",
+                Usage(PROMPT_TOKENS + self._earlier, place - self._earlier),
+            )
         return Tokens(engine.pieces[place], (place,), self._logprobs(place))
 
     def _logprobs(self, place: int) -> tuple[Logprobs, ...]:
@@ -105,6 +110,7 @@ class ScriptedEngine:
         self.pieces = list(pieces)
         self.markup = ""
         self.requests: list[ChatRequest] = []
+        self.jobs: list[ChatJob] = []
         self.refusal: JobError | None = None
         self.pause_at: int | None = None
         self.crash_at: int | None = None
@@ -118,7 +124,8 @@ class ScriptedEngine:
     @asynccontextmanager
     async def open(self, job: ChatJob) -> AsyncIterator[ScriptedStream]:
         self.requests.append(job.request)
-        yield ScriptedStream(self, job.request.top_logprobs)
+        self.jobs.append(job)
+        yield ScriptedStream(self, job.request.top_logprobs, len(job.continue_from))
 
 
 @dataclass

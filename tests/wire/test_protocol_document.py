@@ -85,7 +85,7 @@ def test_an_error_code_is_named(code: str) -> None:
     "words",
     [
         f"the provider {OFFER_S:g} s for the offer and {COUNTERSIGN_S:g} s for the countersignature",
-        f"the coordinator {ACCEPT_S:g} s for accept or busy, {STALL_S:g} s between two frames of tokens",
+        f"the coordinator {ACCEPT_S:g} s for accept or busy, at most {STALL_S:g} s between two frames of tokens",
         f"{RECEIPT_S:g} s for the receipt after finished, {END_S:g} s for end",
         f"renews every {RENEW_S:g} s × max(1, *n* ÷ {UNSTRETCHED_NODES}), at most every {MAX_RENEW_S:g} s",
         f"issued more than {CLOCK_TOLERANCE_MS // 1000} s in its own future",

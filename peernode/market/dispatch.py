@@ -1,0 +1,285 @@
+"""The journey of one request: ask in the router's order, hedge a late first token, go on elsewhere when one breaks.
+
+Before the first token a failure is silent and the next candidate is asked. After it, the next candidate with the same
+model file continues: same request, same seed, from the tokens that the client has; the client sees one stream. Each
+attempt is a part of the request with a receipt of its own.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import structlog
+import trio
+
+from peernode.chat.errors import (
+    BadRequest,
+    DeadlineExceeded,
+    JobError,
+    NoProvider,
+    ProviderBusy,
+    ProviderFailed,
+    UnknownModel,
+)
+from peernode.chat.events import Failed, Finished, JobEvent, Started, Usage
+from peernode.chat.job import ChatJob
+from peernode.market.attempt import Attempt
+from peernode.market.candidates import Candidates
+from peernode.market.desk import Ordered
+from peernode.market.patience import STALL_S
+from peernode.market.routing.affinity import blocks_of
+from peernode.market.routing.candidate import Candidate
+from peernode.market.routing.demand import demand_of
+from peernode.market.routing.model_names import ModelName, read_model_name
+from peernode.market.routing.rank import Ranked, Ranking, rank
+from peernode.market.streaming import Emit, Producer
+from peernode.market.verdicts import Try, nobody_left, told, verdict_of
+
+log = structlog.get_logger(__name__)
+
+# Providers that failed, and providers asked in all (being busy costs next to nothing), for one first token.
+MAX_FAILED = 4
+MAX_ASKED = 12
+# Breaks in one answer after which it is given up; each of them was a provider that died in the middle.
+MAX_BREAKS = 16
+# A first token is late behind so many times the expected time while nothing better is known, and never before.
+LATE_SHARE = 4.0
+LATE_LEAST_S = 1.0
+# Between two tokens: at least this long, and so many times the expected pace.
+STALL_LEAST_S = 10.0
+STALL_TOKENS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a dispatch works with. ``order`` makes the offer to a candidate, ``runner_for`` whoever carries it out."""
+
+    candidates: Candidates
+    order: Callable[[Candidate, ChatJob], Ordered]
+    runner_for: Callable[[Candidate, Ordered], Producer]
+    rng: random.Random
+
+
+@dataclass(slots=True, eq=False)
+class _Race:
+    """Who is being asked for one part; the first to answer wins."""
+
+    running: list[Attempt] = field(default_factory=list)
+    winner: Attempt | None = None
+    hedged: bool = False
+    changed: trio.Event = field(default_factory=trio.Event)
+
+    def note(self) -> None:
+        self.changed.set()
+        self.changed = trio.Event()
+
+
+class Dispatch:
+    """One request on its way. ``run`` emits its events to the last."""
+
+    def __init__(self, means: Means, job: ChatJob, emit: Emit) -> None:
+        self._means = means
+        self._experience = means.candidates.experience
+        self._job = job
+        self._emit = emit
+        self._began = trio.current_time()
+        self._part = job.part
+        self._ids: list[int] = []
+        self._tries: list[Try] = []
+        self._begun = self._ended = False
+
+    async def run(self) -> None:
+        """Answer with the model asked for, or with those to fall back to."""
+        error: JobError = NoProvider("No model was asked for.")
+        for name in (self._job.model, *self._job.wishes.models):
+            error = await self._answer(read_model_name(name), name)
+            if self._ended:
+                return
+            log.info("model_passed_over", model=name[:100], code=error.code)
+        await self._emit(Failed(error))
+
+    async def _answer(self, model: ModelName, name: str) -> JobError:
+        """Bring the stream to its end with this model; otherwise the error why it was not even begun."""
+        found = self._rank(model)
+        if isinstance(found, JobError):
+            return found
+        job = self._job_of_part(continuing=False)
+        order = deque(found.order)
+        for _ in range(MAX_BREAKS):
+            attempt = await self._ask(order, job)
+            if attempt is None:
+                if not self._begun:
+                    return self._verdict(name)
+                await self._break_off()
+                break
+            if attempt.error is None or attempt.finished:
+                break
+            if isinstance(attempt.error, (BadRequest, DeadlineExceeded)):
+                await self._emit(Failed(attempt.error))
+                break
+            order = self._heirs(attempt)
+            job = self._job_of_part(continuing=True)
+            log.warning("provider_lost", provider=attempt.candidate.peer, tokens=len(self._ids), heirs=len(order))
+        else:
+            await self._break_off()
+        self._ended = True
+        return NoProvider("The answer has ended.")
+
+    def _rank(self, model: ModelName) -> Ranking | JobError:
+        now, job = trio.current_time(), self._job
+        candidates = self._means.candidates.for_model(model.id, job.request, now=now)
+        if not candidates:
+            return self._nobody(model.id)
+        wishes = replace(job.wishes, sort=model.sort) if model.sort else job.wishes
+        ranking = rank(demand_of(job.request, wishes, budget=job.max_credits), candidates, now, self._means.rng)
+        if not ranking.order:
+            return nobody_left(ranking, model.id or "any model")
+        return ranking
+
+    def _nobody(self, model: str) -> JobError:
+        if not model or self._means.candidates.ever_seen(model):
+            return NoProvider(
+                f"Nobody offers {repr(model) if model else 'a model'} now.", remedy="Try again in a while."
+            )
+        return UnknownModel(f"The model {model!r} is not known here.", remedy="GET /v1/models lists those that are.")
+
+    def _job_of_part(self, *, continuing: bool) -> ChatJob:
+        """The job as the next provider gets it: what is left of the time, and the tokens that are there already."""
+        job, spent = self._job, trio.current_time() - self._began
+        first_s = job.first_token_s if continuing else max(job.first_token_s - spent, 0.0)
+        left_s = max(job.total_s - spent, 0.0)
+        earlier = (*job.continue_from, *self._ids)
+        return replace(job, continue_from=earlier, first_token_s=min(first_s, left_s), total_s=left_s)
+
+    def _heirs(self, lost: Attempt) -> deque[Ranked]:
+        """Who can go on where ``lost`` broke off: everybody else with exactly its model file, best first."""
+        self._ids += lost.ids
+        now, card = trio.current_time(), lost.candidate.card
+        self._note(lost)
+        lost_ones = tuple({each.peer for each in self._tries if each.error is not None})
+        wishes = replace(self._job.wishes, ignore=(*self._job.wishes.ignore, *lost_ones))
+        candidates = self._means.candidates.for_model(card.id, self._job.request, now=now)
+        demand = demand_of(self._job.request, wishes, digest=card.digest)
+        return deque(rank(demand, candidates, now, self._means.rng).order)
+
+    async def _ask(self, order: deque[Ranked], job: ChatJob) -> Attempt | None:
+        """Ask in turn until one begins, and stay with it until it ends. None when nobody began."""
+        race, asked, before = _Race(), 0, len(self._tries)
+        only_one = not self._job.wishes.allow_fallbacks and not self._job.wishes.order
+        until = trio.current_time() + job.first_token_s
+        async with trio.open_nursery() as nursery:
+            while race.winner is None:
+                if not race.running:
+                    spent = asked >= (1 if only_one else MAX_ASKED) or self._failed(since=before) >= MAX_FAILED
+                    if not order or spent or trio.current_time() >= until or self._hopeless():
+                        return None
+                    self._start(nursery, race, order.popleft(), job, until)
+                    asked += 1
+                with trio.move_on_at(self._late_at(race) if order and not only_one else float("inf")) as wait:
+                    await race.changed.wait()
+                if wait.cancelled_caught and race.winner is None and race.running:
+                    race.hedged = True
+                    if self._experience.may_hedge():
+                        log.info(
+                            "first_token_late", provider=race.running[0].candidate.peer, next=order[0].candidate.peer
+                        )
+                        self._start(nursery, race, order.popleft(), job, until)
+        return race.winner
+
+    def _failed(self, *, since: int) -> int:
+        return sum(not isinstance(each.error, (ProviderBusy, NoProvider)) for each in self._tries[since:])
+
+    def _hopeless(self) -> bool:
+        """Whether the request itself is at fault, so that asking others is in vain."""
+        return bool(self._tries) and isinstance(self._tries[-1].error, BadRequest)
+
+    def _start(self, nursery: trio.Nursery, race: _Race, ranked: Ranked, job: ChatJob, until: float) -> None:
+        pace, card = ranked.candidate.pace, ranked.candidate.card
+        stall_s = STALL_TOKENS * (pace.decode_s + pace.crowd_s * ranked.candidate.slots)
+        job = replace(
+            job,
+            part=self._part,
+            first_token_s=until - trio.current_time(),
+            stall_s=min(max(stall_s, STALL_LEAST_S), STALL_S),
+        )
+        self._part += 1
+
+        async def first(attempt: Attempt) -> bool:
+            return await self._won(race, attempt)
+
+        attempt = Attempt(
+            ranked,
+            job,
+            blocks=blocks_of(job.request, card.digest, salt=self._experience.salt),
+            experience=self._experience,
+            first=first,
+            heard=self._hear,
+        )
+        race.running.append(attempt)
+        nursery.start_soon(self._run, race, attempt)
+
+    async def _run(self, race: _Race, attempt: Attempt) -> None:
+        ordered = self._means.order(attempt.candidate, attempt.job)
+        try:
+            await attempt.run(self._means.runner_for(attempt.candidate, ordered))
+        finally:
+            race.running.remove(attempt)
+            if race.winner is not attempt and attempt.error is not None:
+                self._note(attempt)
+            race.note()
+
+    def _note(self, attempt: Attempt) -> None:
+        error, candidate = attempt.error, attempt.candidate
+        self._tries.append(Try(candidate.peer, candidate.card.id, trio.current_time() - attempt.sent_s, error))
+        if error is not None:
+            log.info("provider_passed_over", provider=candidate.peer, code=error.code, reason=str(error))
+
+    def _late_at(self, race: _Race) -> float:
+        """When the first token of the one that is being asked is later than 95 % of its own."""
+        if race.hedged or len(race.running) != 1:
+            return float("inf")
+        attempt = race.running[0]
+        share = min(attempt.candidate.pace.late_share, LATE_SHARE)
+        return attempt.sent_s + max(attempt.terms.first_token_s * share, LATE_LEAST_S)
+
+    async def _won(self, race: _Race, attempt: Attempt) -> bool:
+        if race.winner is not None:
+            return False
+        race.winner = attempt
+        for other in race.running:
+            if other is not attempt:
+                other.scope.cancel()
+        race.note()
+        if not self._begun:
+            self._begun = True
+            await self._emit(Started(attempt.candidate.peer, attempt.candidate.card.id, attempt.markup))
+        return True
+
+    async def _hear(self, attempt: Attempt, event: JobEvent) -> None:
+        if isinstance(event, Finished):
+            earlier, usage = len(attempt.job.continue_from), event.usage
+            event = replace(
+                event,
+                usage=Usage(
+                    usage.prompt_tokens - earlier,
+                    usage.completion_tokens + len(self._ids),
+                    min(usage.cached_tokens, usage.prompt_tokens - earlier),
+                ),
+            )
+        await self._emit(event)
+
+    def _verdict(self, name: str) -> JobError:
+        hopeless = next((each.error for each in self._tries if isinstance(each.error, BadRequest)), None)
+        return hopeless or verdict_of([each for each in self._tries if each.model == name] or self._tries)
+
+    async def _break_off(self) -> None:
+        """Nobody is left who could go on: the reason of the one that was lost, or of them all."""
+        errors = [each.error for each in self._tries if each.error is not None]
+        if len(errors) == 1:
+            await self._emit(Failed(errors[0]))
+            return
+        sentence = "The provider was lost in the middle of its answer, and nobody is left to go on."
+        await self._emit(Failed(ProviderFailed(sentence, cause=told(self._tries), remedy="Ask again.")))

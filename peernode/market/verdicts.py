@@ -1,0 +1,46 @@
+"""What a client is told when nobody answered: one error for all that was tried."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from peernode.chat.errors import BadRequest, FirstTokenTimeout, JobError, NoProvider, ProviderBusy, ProviderFailed
+from peernode.market.routing.rank import Ranking
+
+MAX_NAMED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One provider that was asked, and what came of it; ``error`` None while nothing has gone wrong."""
+
+    peer: str
+    model: str
+    after_s: float
+    error: JobError | None
+
+
+def nobody_left(ranking: Ranking, model: str) -> JobError:
+    """Why none of those who offer the model may be asked: the filter that took out the last of them."""
+    last = ranking.excluded[-1].filter
+    sentence = f"{last.sentence} ({model})"
+    if last.param:
+        return BadRequest(sentence, param=last.param, cause=last.name, remedy=last.remedy)
+    return NoProvider(sentence, cause=last.name, remedy=last.remedy)
+
+
+def verdict_of(tries: Sequence[Try]) -> JobError:
+    """Out of time, failed, or only busy."""
+    errors = [each.error for each in tries if each.error is not None]
+    causes = told(tries)
+    if any(isinstance(error, FirstTokenTimeout) for error in errors) or not errors:
+        return FirstTokenTimeout("No provider gave a first token in time.", cause=causes)
+    if all(isinstance(error, (ProviderBusy, NoProvider)) for error in errors):
+        return NoProvider("Every provider of this model is busy.", cause=causes, remedy="Try again in a while.")
+    return ProviderFailed("Every provider of this model failed.", cause=causes, remedy="Try again.")
+
+
+def told(tries: Sequence[Try]) -> str:
+    """The attempts in one line; the last of them if there were many."""
+    return "; ".join(f"{each.peer}: {each.error}" for each in tries[-MAX_NAMED:] if each.error is not None)
