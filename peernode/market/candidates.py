@@ -109,7 +109,7 @@ class _Hits:
         self._by_digest: dict[bytes, Mapping[str, int]] = {}
 
     def of(self, peer: str, card: ModelCard) -> int:
-        if self._request is None:
+        if self._request is None or not self._experience.affine:
             return 0
         found = self._by_digest.get(card.digest)
         if found is None:

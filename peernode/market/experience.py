@@ -29,7 +29,8 @@ FIRST_HEDGES = 2.0
 class Experience:
     """``salt`` keys the hashes of prompts, so that a table of them tells nobody what was asked.
 
-    ``round_trip``: seconds to a connected peer and back, if they are known.
+    ``round_trip``: seconds to a connected peer and back, if they are known. ``affine`` off lets prompts go anywhere,
+    ``hedges`` off never asks a second provider beside a late one.
     """
 
     def __init__(
@@ -38,6 +39,8 @@ class Experience:
         rng: random.Random,
         salt: bytes = b"",
         round_trip: Callable[[str], float | None] = lambda peer: None,
+        affine: bool = True,
+        hedges: bool = True,
     ) -> None:
         self.in_flight: Counter[str] = Counter()
         self.prefill_ahead: Counter[str] = Counter()
@@ -48,6 +51,8 @@ class Experience:
         self.salt = salt
         self.rng = rng
         self._round_trip = round_trip
+        self.affine = affine
+        self._hedging = hedges
         self._hedges = FIRST_HEDGES
 
     @staticmethod
@@ -65,7 +70,7 @@ class Experience:
 
     def may_hedge(self) -> bool:
         """Whether a second provider may be asked beside the first; takes one of the few that there are."""
-        if self._hedges < 1:
+        if not self._hedging or self._hedges < 1:
             return False
         self._hedges -= 1
         return True

@@ -102,7 +102,13 @@ class Node:
             directory=self._mesh.directory,
             own=models,
             accepting=lambda: not self._provider.draining,
-            experience=Experience(rng=rng, salt=secrets.token_bytes(16), round_trip=self._mesh.round_trip_s),
+            experience=Experience(
+                rng=rng,
+                salt=secrets.token_bytes(16),
+                round_trip=self._mesh.round_trip_s,
+                affine=config.routing.affinity,
+                hedges=config.routing.hedge,
+            ),
         )
         self._desk = ReceiptDesk(identity=identity, store=store, clock_ms=_now_ms)
         self._identity = identity

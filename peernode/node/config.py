@@ -21,6 +21,7 @@ from peernode.engine.kv_type import KvType
 from peernode.engine.settings import Speculation
 from peernode.node.mesh_config import MeshConfig
 from peernode.node.model_entry import LoadMode, ModelEntry, read_model_entries
+from peernode.node.routing_config import RoutingConfig
 from peernode.wire.prices import Prices
 
 PREFIX = "PEERNODE_"
@@ -112,6 +113,7 @@ class NodeConfig(BaseSettings):
     drain_s: float = Field(default=30.0, ge=0, le=3600)
     prices: PriceConfig = PriceConfig()
     mesh: MeshConfig = MeshConfig()
+    routing: RoutingConfig = RoutingConfig()
     engine: EngineConfig = EngineConfig()
     limits: LimitConfig = LimitConfig()
 
