@@ -63,11 +63,13 @@ def write_tiny_model(
     heads: int = 4,
     sections: Sequence[int] = (),
     more_special: Sequence[str] = (),
+    file_type: int = 0,
 ) -> Path:
     """A random llama of about 400 KB with one token for each byte: loads in milliseconds, answers nonsense.
 
     With ``tensors_per_part`` it is split, and what is returned is its first part. With ``sections`` it is a qwen2vl,
-    whose positions have so many parts (M-RoPE). Only with two ``heads`` can its values be quantized.
+    whose positions have so many parts (M-RoPE). Only with two ``heads`` can its values be quantized. ``file_type`` is
+    what it says of its quantization, by llama.cpp's number; the tensors are 32-bit floats in any case.
     """
     width, layers, kv_heads, feed = 64, 2, 2, 128
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *more_special]
@@ -87,7 +89,7 @@ def write_tiny_model(
     writer.add_rope_freq_base(10000.0)
     if sections:
         writer.add_rope_dimension_sections(list(sections))
-    writer.add_file_type(0)
+    writer.add_file_type(file_type)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("smollm")
     writer.add_token_list(tokens)

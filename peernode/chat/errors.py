@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
+from peernode.chat.route import Route
 from peernode.errors import PeernodeError
 
 
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """One provider that was asked in vain; ``code`` is that of its error, ``seconds`` what it took."""
+
+    provider: str
+    model: str
+    code: str
+    seconds: float
+
+
 class JobError(PeernodeError):
-    """Base of everything a ``Failed`` event can carry."""
+    """Base of everything a ``Failed`` event can carry. ``param`` names the request's field at fault, if one is.
+
+    ``attempts`` are those who were asked in vain, in order. ``filter`` names what took out the last candidate, if
+    nobody could be asked. ``route`` is how the choice was made, for a client that wanted to know.
+    """
 
     code: ClassVar[str] = "internal"
+    param: str | None = None
+    attempts: tuple[Attempted, ...] = ()
+    filter: str = ""
+    route: Route | None = None
 
 
 class BadRequest(JobError):
-    """The request itself cannot be answered. ``param`` names the field at fault, if one is."""
+    """The request itself cannot be answered."""
 
     code = "bad_request"
 

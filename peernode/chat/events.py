@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from peernode.chat.errors import JobError
+from peernode.chat.route import Route
 from peernode.wire.countersignature import SignedCountersignature
 from peernode.wire.logprobs import Logprobs
 from peernode.wire.receipt import SignedReceipt
@@ -28,11 +29,13 @@ class Started:
     """A provider (a peer id; empty inside the engine) took the job with this model.
 
     ``markup`` says in which notation the model writes calls and thoughts, for whoever reads them out of its text.
+    ``route`` is how it was chosen, if the job asks for an explanation.
     """
 
     provider: str
     model_id: str
     markup: str = ""
+    route: Route | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ class ChatJob:
     end, ``stall_s`` those between two tokens.
     ``continue_from`` holds output token ids that an earlier part already delivered. ``payer`` says on whose account
     the job runs: engines are fair between payers and share no cached prefixes between them. ``wishes`` are how the
-    client wants its provider chosen; no provider hears of them.
+    client wants its provider chosen; no provider hears of them. ``explain`` asks to be told how it was.
     """
 
     request_id: str
@@ -38,6 +38,7 @@ class ChatJob:
     continue_from: tuple[int, ...] = ()
     payer: str = ""
     wishes: Wishes = NO_WISHES
+    explain: bool = False
 
 
 def seed_of_choice(seed: int, index: int) -> int:

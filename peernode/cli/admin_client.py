@@ -43,15 +43,19 @@ class AdminClient:
 
     def get(self, path: str, **query: str | int) -> Any:  # noqa: ANN401  # JSON
         """The JSON at ``path``."""
-        return self._get(path, **query).json()
+        return self._ask("GET", path, params=query).json()
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:  # noqa: ANN401  # JSON
+        """The JSON that is answered to ``body``."""
+        return self._ask("POST", path, json=body).json()
 
     def text(self, path: str) -> str:
         """The plain text at ``path``."""
-        return self._get(path).text
+        return self._ask("GET", path).text
 
-    def _get(self, path: str, **query: str | int) -> httpx.Response:
+    def _ask(self, method: str, path: str, **what: Any) -> httpx.Response:  # noqa: ANN401  # as httpx takes it
         with self._reached():
-            answer = self._http.get(path, params=query)
+            answer = self._http.request(method, path, **what)
         if answer.is_error:
             raise _refusal(answer.content)
         return answer

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from peernode.cli import chat, metrics, models, peers, ping, receipts, receipts_verify, serve, status
+from peernode.cli import chat, metrics, models, peers, ping, receipts, receipts_verify, route, serve, status
 
 app = typer.Typer(
     name="peernode",
@@ -41,6 +41,7 @@ app.command("status")(status.status)
 app.command("models")(models.models)
 app.command("peers")(peers.peers)
 app.command("ping")(ping.ping)
+app.command("route")(route.route)
 app.command("metrics")(metrics.metrics)
 app.command("chat")(chat.chat)
 

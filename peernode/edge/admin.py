@@ -10,15 +10,17 @@ import hmac
 from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from peernode.edge.app import layered, routed_app
 from peernode.edge.errors import TokenRefused
+from peernode.edge.openai.chat_request import read_chat_call
 from peernode.edge.openai.embeddings import embeddings_router
 from peernode.edge.openai.routes import openai_router
+from peernode.edge.peer_names import with_whole_ids
 from peernode.edge.receipts import receipts_router
 from peernode.edge.services import AdminServices, EdgeServices
 
@@ -31,7 +33,12 @@ def build_admin_app(services: EdgeServices, admin: AdminServices, token: str) ->
     """The admin app. ``token`` must be long and random; whoever holds it may use every route."""
     if len(token) < 32:
         raise ValueError("an admin token has at least 32 characters")
-    routers = [_admin_router(admin), openai_router(services), embeddings_router(services), receipts_router(services)]
+    routers = [
+        _admin_router(services, admin),
+        openai_router(services),
+        embeddings_router(services),
+        receipts_router(services),
+    ]
     app = routed_app("peernode admin", routers, docs=False)
     return layered(TokenGuard(app, token), services.new_request_id)
 
@@ -53,7 +60,7 @@ class TokenGuard:
         await self._app(scope, receive, send)
 
 
-def _admin_router(admin: AdminServices) -> APIRouter:
+def _admin_router(services: EdgeServices, admin: AdminServices) -> APIRouter:
     router = APIRouter(prefix="/admin")
 
     def serves(path: str, read: Callable[[], object]) -> None:
@@ -69,6 +76,13 @@ def _admin_router(admin: AdminServices) -> APIRouter:
     @router.get("/ping")
     async def ping(peer: str, count: Annotated[int, Query(ge=1, le=MAX_PINGS)] = 5) -> Response:
         return JSONResponse(await admin.ping(peer, count))
+
+    @router.post("/route")
+    async def route(request: Request) -> Response:
+        """How the provider of a chat with this body would be chosen now, for each of the models that it names."""
+        call = read_chat_call(await request.body())
+        wishes = with_whole_ids(call.wishes, services.peers)
+        return JSONResponse([admin.route(model, call.request, wishes) for model in (call.model, *wishes.models)])
 
     @router.get("/metrics")
     async def metrics() -> Response:

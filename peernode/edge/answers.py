@@ -1,7 +1,8 @@
 """The one place where an error becomes an HTTP answer: a table by class, and the body that all dialects share.
 
 The body carries what OpenAI's, OpenRouter's and our own clients look for: ``message``, ``type``, ``param``, ``code``
-(the status as an integer) and ``metadata.reason``, our stable code.
+(the status as an integer) and ``metadata.reason``, our stable code. Where providers were asked in vain,
+``metadata.attempts`` says what came of each; where none could be asked, ``metadata.filter`` what took out the last.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from starlette.responses import Response
 
 from peernode.chat import errors as chat
 from peernode.edge import errors as edge
+from peernode.edge.route_header import NAME, route_header
 from peernode.errors import PeernodeError
 from peernode.mesh.errors import DialFailed
 
@@ -64,7 +66,13 @@ def verdict_of(error: PeernodeError) -> Verdict:
 def error_object(error: PeernodeError) -> dict[str, Any]:
     """What stands under ``error`` in an answer, or in the last chunk of a stream that broke."""
     verdict = verdict_of(error)
-    metadata = {"reason": error.code, "cause": error.cause, "remedy": error.remedy}
+    metadata: dict[str, Any] = {"reason": error.code, "cause": error.cause, "remedy": error.remedy}
+    if isinstance(error, chat.JobError):
+        metadata["filter"] = error.filter
+        metadata["attempts"] = [
+            {"provider": each.provider, "model": each.model, "code": each.code, "seconds": round(each.seconds, 3)}
+            for each in error.attempts
+        ]
     return {
         "message": error.sentence,
         "type": verdict.kind,
@@ -84,5 +92,7 @@ def error_response(error: PeernodeError, request_id: str) -> Response:
         headers["Allow"] = error.allow
     if isinstance(error, edge.TokenRefused):
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, chat.JobError) and error.route is not None:
+        headers[NAME] = route_header(error.route).decode("ascii")
     body = json.dumps({"error": error_object(error), "request_id": request_id})
     return Response(body, verdict.status, headers, media_type="application/json")

@@ -17,10 +17,12 @@ from starlette.types import Receive, Scope, Send
 
 from peernode.chat.events import Failed, Finished, JobEvent, Receipted, Started, Tokens
 from peernode.chat.job import ChatJob
+from peernode.chat.route import Route
 from peernode.edge.answers import error_response
 from peernode.edge.boundary import defect
 from peernode.edge.choices import side_by_side
 from peernode.edge.errors import ShuttingDown
+from peernode.edge.route_header import NAME, route_header
 from peernode.edge.services import EdgeServices
 from peernode.edge.settlement import Settlement, settled, unsettled
 from peernode.errors import PeernodeError
@@ -58,6 +60,7 @@ class _Choice:
 
     job: ChatJob
     provider: str = ""
+    route: Route | None = None
     finished: bool = False
     over: bool = False
 
@@ -134,8 +137,8 @@ class JobResponse(Response):
     async def _words(self, index: int, event: JobEvent) -> bytes:
         choice = self._choices[index]
         match event:
-            case Started(provider=provider):
-                choice.provider = provider
+            case Started(provider=provider, route=route):
+                choice.provider, choice.route = provider, route
                 self._writer.started(index, event)
                 return b""
             case Tokens():
@@ -180,8 +183,14 @@ class JobResponse(Response):
         if not self._begun:
             self._begun = True
             body += self._told()
-            await send({"type": "http.response.start", "status": 200, "headers": self._writer.headers()})
+            headers = [*self._writer.headers(), *self._explanation()]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": True})
+
+    def _explanation(self) -> list[tuple[bytes, bytes]]:
+        """How the first choice that has begun came to its provider, if the client wants to know."""
+        explained = ((choice.route, choice.provider) for choice in self._choices)
+        return [(NAME.encode(), route_header(route, provider)) for route, provider in explained if route][:1]
 
     async def _last_word(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The server is going down under a client that still listens: say so instead of falling silent."""

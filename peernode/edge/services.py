@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ulid import ULID
 
 from peernode.chat.job import SEED_MASK, JobRunner
+from peernode.chat.request import ChatRequest
+from peernode.chat.wishes import Wishes
 from peernode.edge.image_fetcher import ImageFetcher, NoFetcher
 from peernode.wire.prices import Prices
 
@@ -86,7 +88,7 @@ def fresh_seed() -> int:
 
 @dataclass(frozen=True, slots=True)
 class EdgeServices:
-    """Everything the public routes need."""
+    """Everything the public routes need. ``peers`` gives the ids of those who offer something now."""
 
     runner: JobRunner
     catalog: Catalog
@@ -97,13 +99,15 @@ class EdgeServices:
     clock: Callable[[], float] = time.time
     limits: JobLimits = field(default_factory=JobLimits)
     images: ImageFetcher = field(default_factory=NoFetcher)
+    peers: Callable[[], Collection[str]] = tuple
 
 
 class AdminServices(Protocol):
     """What the operator's own tools may ask a running node. Everything returned is JSON as it stands.
 
     ``metrics`` is Prometheus text. ``status`` holds at least peer_id, addresses, http, models, peers and version.
-    ``ping`` raises ``UnknownPeer``, and the mesh's own error for a peer that cannot be reached.
+    ``ping`` raises ``UnknownPeer``, and the mesh's own error for a peer that cannot be reached. ``route`` says how this
+    node would choose a provider now, for a model or one of the names that choose by themselves, and asks nobody.
     """
 
     def status(self) -> Mapping[str, Any]: ...
@@ -115,3 +119,5 @@ class AdminServices(Protocol):
     def peers(self) -> Sequence[Mapping[str, Any]]: ...
 
     async def ping(self, peer: str, count: int) -> Mapping[str, Any]: ...
+
+    def route(self, model: str, request: ChatRequest, wishes: Wishes) -> Mapping[str, Any]: ...

@@ -10,12 +10,15 @@ from peernode.engine.gguf_model import ModelHeader
 from peernode.engine.protocol import Ready
 from peernode.engine.quantization import quantization_name
 
+# What every model that chats does beyond it, whatever it was trained for: tools, forms of answers, probabilities.
+CHAT_FEATURES = ("tools", "structured", "logprobs")
+
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
     """``digest`` is the SHA-256 of the GGUF (with adapters, that of ``lora``), ``context_length`` what one sequence may
     use here. ``template_digest`` and ``sampler_version`` are empty until the model was loaded once. ``features`` names
-    what it can do beyond answering text with text: "vision".
+    what it can do beyond answering text with text: ``CHAT_FEATURES``, "vision", "embeddings".
     """
 
     id: str

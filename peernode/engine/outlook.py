@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from peernode.engine.embedding_window import beside_embedding, embedding_window
-from peernode.engine.facts import ModelFacts
+from peernode.engine.facts import CHAT_FEATURES, ModelFacts
 from peernode.engine.gguf_model import ModelHeader
 from peernode.engine.memory_plan import wanted_bytes
 from peernode.engine.settings import EngineSettings
@@ -17,7 +17,7 @@ def foreseen_facts(
 ) -> ModelFacts:
     """The template's digest and the sampler are known only after the load."""
     embeds = settings.embeddings or header.is_embedder
-    features = ("embeddings",) if embeds else ("vision",) if settings.projector else ()
+    features = ("embeddings",) if embeds else (*CHAT_FEATURES, "vision") if settings.projector else CHAT_FEATURES
     return ModelFacts.foreseen(
         model_id,
         path,

@@ -94,6 +94,11 @@ class Candidates:
             for model_id, held in sorted(cards.items())
         ]
 
+    def peers(self) -> frozenset[str]:
+        """Everybody who offers something now."""
+        offering = {peer for peer, signed in self._directory.snapshot().adverts.items() if signed.advert.models}
+        return frozenset(offering | {self._peer_id} if self._own.cards() else offering)
+
     def ever_seen(self, model_id: str) -> bool:
         """Whether somebody offered it since this node started; tells 'nobody now' from 'never heard of'."""
         return self._directory.ever_seen_model(model_id) or self._own.by_id(model_id) is not None

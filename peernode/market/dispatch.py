@@ -26,9 +26,11 @@ from peernode.chat.errors import (
 )
 from peernode.chat.events import Failed, Finished, JobEvent, Started, Usage
 from peernode.chat.job import ChatJob
+from peernode.chat.route import Route
 from peernode.market.attempt import Attempt
 from peernode.market.candidates import Candidates
 from peernode.market.desk import Ordered
+from peernode.market.explanation import route_of
 from peernode.market.patience import STALL_S
 from peernode.market.routing.affinity import blocks_of
 from peernode.market.routing.candidate import Candidate
@@ -36,7 +38,7 @@ from peernode.market.routing.demand import demand_of
 from peernode.market.routing.model_names import ModelName, read_model_name
 from peernode.market.routing.rank import Ranked, Ranking, rank
 from peernode.market.streaming import Emit, Producer
-from peernode.market.verdicts import Try, nobody_left, told, verdict_of
+from peernode.market.verdicts import Try, attempted, nobody_left, told, verdict_of
 
 log = structlog.get_logger(__name__)
 
@@ -89,6 +91,7 @@ class Dispatch:
         self._part = job.part
         self._ids: list[int] = []
         self._tries: list[Try] = []
+        self._route: Route | None = None
         self._begun = self._ended = False
 
     async def run(self) -> None:
@@ -99,6 +102,11 @@ class Dispatch:
             if self._ended:
                 return
             log.info("model_passed_over", model=name[:100], code=error.code)
+        await self._fail(error)
+
+    async def _fail(self, error: JobError) -> None:
+        """The end without an answer: with all that was tried, and how the choice was made where that is asked for."""
+        error.attempts, error.route = attempted(self._tries), self._route
         await self._emit(Failed(error))
 
     async def _answer(self, model: ModelName, name: str) -> JobError:
@@ -118,7 +126,8 @@ class Dispatch:
             if attempt.error is None or attempt.finished:
                 break
             if isinstance(attempt.error, (BadRequest, DeadlineExceeded)):
-                await self._emit(Failed(attempt.error))
+                self._note(attempt)
+                await self._fail(attempt.error)
                 break
             order = self._heirs(attempt)
             job = self._job_of_part(continuing=True)
@@ -133,8 +142,9 @@ class Dispatch:
         candidates = self._means.candidates.for_model(model.id, job.request, now=now)
         if not candidates:
             return self._nobody(model.id)
-        wishes = replace(job.wishes, sort=model.sort) if model.sort else job.wishes
-        ranking = rank(demand_of(job.request, wishes, budget=job.max_credits), candidates, now, self._means.rng)
+        demand = demand_of(job.request, model.adapted(job.wishes), budget=job.max_credits)
+        ranking = rank(demand, candidates, now, self._means.rng)
+        self._route = route_of(ranking) if job.explain else None
         if not ranking.order:
             return nobody_left(ranking, model.id or "any model")
         return ranking
@@ -159,6 +169,8 @@ class Dispatch:
         self._ids += lost.ids
         now, card = trio.current_time(), lost.candidate.card
         self._note(lost)
+        if not self._job.wishes.allow_fallbacks and not self._job.wishes.order:
+            return deque()
         lost_ones = tuple({each.peer for each in self._tries if each.error is not None})
         wishes = replace(self._job.wishes, ignore=(*self._job.wishes.ignore, *lost_ones))
         candidates = self._means.candidates.for_model(card.id, self._job.request, now=now)
@@ -174,7 +186,7 @@ class Dispatch:
             while race.winner is None:
                 if not race.running:
                     spent = asked >= (1 if only_one else MAX_ASKED) or self._failed(since=before) >= MAX_FAILED
-                    if not order or spent or trio.current_time() >= until or self._hopeless():
+                    if not order or spent or trio.current_time() >= until or self._hopeless(since=before):
                         return None
                     self._start(nursery, race, order.popleft(), job, until)
                     asked += 1
@@ -192,9 +204,9 @@ class Dispatch:
     def _failed(self, *, since: int) -> int:
         return sum(not isinstance(each.error, (ProviderBusy, NoProvider)) for each in self._tries[since:])
 
-    def _hopeless(self) -> bool:
-        """Whether the request itself is at fault, so that asking others is in vain."""
-        return bool(self._tries) and isinstance(self._tries[-1].error, BadRequest)
+    def _hopeless(self, *, since: int) -> bool:
+        """Whether the request itself is at fault, so that asking others with this model is in vain."""
+        return len(self._tries) > since and isinstance(self._tries[-1].error, BadRequest)
 
     def _start(self, nursery: trio.Nursery, race: _Race, ranked: Ranked, job: ChatJob, until: float) -> None:
         pace, card = ranked.candidate.pace, ranked.candidate.card
@@ -255,7 +267,8 @@ class Dispatch:
         race.note()
         if not self._begun:
             self._begun = True
-            await self._emit(Started(attempt.candidate.peer, attempt.candidate.card.id, attempt.markup))
+            started = Started(attempt.candidate.peer, attempt.candidate.card.id, attempt.markup, self._route)
+            await self._emit(started)
         return True
 
     async def _hear(self, attempt: Attempt, event: JobEvent) -> None:
@@ -279,7 +292,7 @@ class Dispatch:
         """Nobody is left who could go on: the reason of the one that was lost, or of them all."""
         errors = [each.error for each in self._tries if each.error is not None]
         if len(errors) == 1:
-            await self._emit(Failed(errors[0]))
+            await self._fail(errors[0])
             return
         sentence = "The provider was lost in the middle of its answer, and nobody is left to go on."
-        await self._emit(Failed(ProviderFailed(sentence, cause=told(self._tries), remedy="Ask again.")))
+        await self._fail(ProviderFailed(sentence, cause=told(self._tries), remedy="Ask again."))

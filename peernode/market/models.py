@@ -38,10 +38,15 @@ class ModelEngine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OwnModel:
-    """One model of this node and what it asks for it."""
+    """One model of this node and what it asks for it.
+
+    ``promises`` are features that its operator vouches for, ``withheld`` those of the engine that no advert names.
+    """
 
     engine: ModelEngine
     prices: Prices
+    promises: tuple[str, ...] = ()
+    withheld: frozenset[str] = frozenset()
 
     @property
     def card(self) -> ModelCard | None:
@@ -57,7 +62,7 @@ class OwnModel:
             parameters=facts.parameters,
             quantization=facts.quantization,
             context_length=facts.context_length,
-            features=facts.features,
+            features=(*(name for name in facts.features if name not in self.withheld), *self.promises),
             price_prompt=self.prices.prompt,
             price_cached=self.prices.cached,
             price_completion=self.prices.completion,

@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from peernode.chat.errors import BadRequest, FirstTokenTimeout, JobError, NoProvider, ProviderBusy, ProviderFailed
+from peernode.chat.errors import (
+    Attempted,
+    BadRequest,
+    FirstTokenTimeout,
+    JobError,
+    NoProvider,
+    ProviderBusy,
+    ProviderFailed,
+)
 from peernode.market.routing.rank import Ranking
 
 MAX_NAMED = 8
+MAX_ATTEMPTS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +31,16 @@ class Try:
 
 
 def nobody_left(ranking: Ranking, model: str) -> JobError:
-    """Why none of those who offer the model may be asked: the filter that took out the last of them."""
+    """Why none of those who offer the model may be asked: the filter that took out the last of them.
+
+    What the request itself needs cannot be answered; how its provider is wished may be possible at another time.
+    """
     last = ranking.excluded[-1].filter
     sentence = f"{last.sentence} ({model})"
-    if last.param:
-        return BadRequest(sentence, param=last.param, cause=last.name, remedy=last.remedy)
-    return NoProvider(sentence, cause=last.name, remedy=last.remedy)
+    kind = NoProvider if not last.param or last.param.startswith("provider.") else BadRequest
+    error = kind(sentence, cause=last.name, remedy=last.remedy)
+    error.param, error.filter = last.param or None, last.name
+    return error
 
 
 def verdict_of(tries: Sequence[Try]) -> JobError:
@@ -39,6 +52,12 @@ def verdict_of(tries: Sequence[Try]) -> JobError:
     if all(isinstance(error, (ProviderBusy, NoProvider)) for error in errors):
         return NoProvider("Every provider of this model is busy.", cause=causes, remedy="Try again in a while.")
     return ProviderFailed("Every provider of this model failed.", cause=causes, remedy="Try again.")
+
+
+def attempted(tries: Sequence[Try]) -> tuple[Attempted, ...]:
+    """Who was asked in vain; the last of them if there were many."""
+    failed = [(each, each.error) for each in tries if each.error is not None]
+    return tuple(Attempted(each.peer, each.model, error.code, each.after_s) for each, error in failed[-MAX_ATTEMPTS:])
 
 
 def told(tries: Sequence[Try]) -> str:

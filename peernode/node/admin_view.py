@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import trio
+
 from peernode import __version__
+from peernode.chat.request import ChatRequest
+from peernode.chat.wishes import Wishes
 from peernode.engine import Engine
 from peernode.market.candidates import Candidates
 from peernode.market.coordinator import Coordinator
+from peernode.market.explanation import route_of
 from peernode.market.provider import Provider
+from peernode.market.routing import demand_of, rank
+from peernode.market.routing.model_names import read_model_name
 from peernode.mesh import Mesh
 from peernode.node.metrics import node_metrics
 from peernode.node.own_engines import OwnEngines
@@ -29,6 +37,7 @@ class AdminView:
     candidates: Candidates
     provider: Provider
     coordinator: Coordinator
+    rng: random.Random
     clock: Callable[[], float]
     http: str | None = None
     started_s: float = field(init=False)
@@ -78,6 +87,7 @@ class AdminView:
                         },
                         "decode_tps": card.decode_tps,
                         "prefill_tps": card.prefill_tps,
+                        "features": card.features,
                     }
                     for peer, card in zip(offering.peers, offering.cards, strict=True)
                 ],
@@ -93,6 +103,20 @@ class AdminView:
 
     async def ping(self, peer: str, count: int) -> Mapping[str, Any]:
         return await PeerView(self.mesh).ping(peer, count)
+
+    def route(self, model: str, request: ChatRequest, wishes: Wishes) -> Mapping[str, Any]:
+        """Whom the coordinator would ask now, best first, and who is left out why. Times are seconds."""
+        name, now = read_model_name(model), trio.current_time()
+        demand = demand_of(request, name.adapted(wishes))
+        candidates = self.candidates.for_model(name.id, request, now=now)
+        route = route_of(rank(demand, candidates, now, self.rng))
+        return {
+            "model": model,
+            "prompt_tokens": demand.prompt_tokens,
+            "completion_tokens": demand.completion_tokens,
+            "candidates": [asdict(each) for each in route.considered],
+            "excluded": [asdict(each) for each in route.left_out],
+        }
 
 
 def _engine(engine: Engine) -> Mapping[str, Any]:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from peernode.edge.services import CatalogModel
 from peernode.market.candidates import Candidates, Offering
 from peernode.market.routing import VISION
+from peernode.market.routing.model_names import META_MODELS, read_model_name
+from peernode.wire.advert import EMBEDDINGS
 from peernode.wire.prices import Prices
 
 MAX_REMEMBERED = 4096
@@ -24,7 +26,16 @@ class NetworkCatalog:
         return [self._entry(offering) for offering in self._candidates.offerings()]
 
     def find(self, model_id: str) -> CatalogModel | None:
-        return next((entry for entry in self.models() if entry.id == model_id), None)
+        """A model, or what a name like ``auto`` or ``NAME:floor`` stands for now: whatever could be chosen by it."""
+        offerings = self._candidates.offerings()
+        if model_id in META_MODELS:
+            found = [_that_chat(offering) for offering in offerings]
+        else:
+            name = read_model_name(model_id).id
+            found = [offering for offering in offerings if offering.model_id == name]
+        cards = tuple(card for offering in found for card in offering.cards)
+        peers = tuple(peer for offering in found for peer in offering.peers)
+        return self._entry(Offering(model_id, cards, peers)) if cards else None
 
     def _entry(self, offering: Offering) -> CatalogModel:
         cards = offering.cards
@@ -38,8 +49,14 @@ class NetworkCatalog:
             context_length=max(card.context_length for card in cards),
             parameters=max(card.parameters for card in cards),
             architecture=cards[0].architecture,
-            nodes_available=len(offering.peers),
+            nodes_available=len(set(offering.peers)),
             prices=Prices(cheapest.price_prompt, cheapest.price_cached, cheapest.price_completion),
             sees=any(VISION in card.features for card in cards),
             first_seen_s=self._first_seen_s.setdefault(offering.model_id, int(self._clock())),
         )
+
+
+def _that_chat(offering: Offering) -> Offering:
+    both = zip(offering.cards, offering.peers, strict=True)
+    chatting = [(card, peer) for card, peer in both if EMBEDDINGS not in card.features]
+    return Offering(offering.model_id, tuple(card for card, _ in chatting), tuple(peer for _, peer in chatting))

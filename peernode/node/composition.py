@@ -131,6 +131,7 @@ class Node:
             candidates=self._candidates,
             provider=self._provider,
             coordinator=self._coordinator,
+            rng=rng,
             clock=time.time,
         )
 
@@ -221,6 +222,7 @@ class Node:
             ready=self._readiness,
             limits=JobLimits(limits.first_token_s, limits.job_s),
             images=DomainFetcher(domains) if (domains := self._config.image_domains) else NoFetcher(),
+            peers=self._candidates.peers,
         )
 
     def _readiness(self) -> Readiness:

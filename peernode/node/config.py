@@ -19,6 +19,7 @@ from peernode.edge.bind import Bind, parse_bind
 from peernode.edge.errors import BadBind
 from peernode.engine.kv_type import KvType
 from peernode.engine.settings import Speculation
+from peernode.market.routing import KEEPS_NOTHING
 from peernode.node.mesh_config import MeshConfig
 from peernode.node.model_entry import LoadMode, ModelEntry, read_model_entries
 from peernode.node.routing_config import RoutingConfig
@@ -111,6 +112,8 @@ class NodeConfig(BaseSettings):
     log_format: Literal["auto", "console", "json"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     drain_s: float = Field(default=30.0, ge=0, le=3600)
+    # Promised to clients who ask for it: nothing of what is asked here is kept.
+    keeps_nothing: bool = False
     prices: PriceConfig = PriceConfig()
     mesh: MeshConfig = MeshConfig()
     routing: RoutingConfig = RoutingConfig()
@@ -129,6 +132,11 @@ class NodeConfig(BaseSettings):
             self.prices.cached if entry.price_cached is None else entry.price_cached,
             self.prices.completion if entry.price_completion is None else entry.price_completion,
         )
+
+    def promises_for(self, entry: ModelEntry) -> tuple[str, ...]:
+        """Features of ``entry`` that are its operator's word: its own where it gives one, else the node's."""
+        keeps_nothing = self.keeps_nothing if entry.keeps_nothing is None else entry.keeps_nothing
+        return (KEEPS_NOTHING,) if keeps_nothing else ()
 
     @field_validator("home")
     @classmethod

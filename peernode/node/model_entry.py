@@ -18,6 +18,8 @@ from peernode.engine.settings import Pooling
 Price = Annotated[int, Field(ge=0, le=10**15)]
 # When a model is loaded: with the node, or with its first job (and unloaded when nobody needs it).
 LoadMode: TypeAlias = Literal["eager", "lazy"]
+# What a model that chats can do, and its operator may leave out of the advert.
+Withheld: TypeAlias = Literal["tools", "structured", "logprobs"]
 _PART = re.compile(r"-\d{5}-of-\d{5}$")
 _PATH_STARTS = ("/", "./", "../", "~")
 
@@ -40,7 +42,8 @@ class ModelEntry(BaseModel):
     """One GGUF file. None leaves a setting to the node's ``[engine]`` and ``[prices]``.
 
     ``lora`` are its adapters, ``projector`` the file that lets it see pictures; with ``embeddings`` a chat model makes
-    embeddings instead of answers, by the ``pooling`` that is named.
+    embeddings instead of answers, by the ``pooling`` that is named. Clients that insist on what is under ``withhold``
+    are sent elsewhere; with ``keeps_nothing`` the operator promises to keep nothing of what the model is asked.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -63,6 +66,8 @@ class ModelEntry(BaseModel):
     projector: Path | None = None
     embeddings: bool = False
     pooling: Pooling | None = None
+    withhold: tuple[Withheld, ...] = ()
+    keeps_nothing: bool | None = None
 
     @property
     def name(self) -> str:

@@ -28,7 +28,7 @@ class OwnEngines:
             for entry in config.models
         ]
         self.models = [
-            OwnModel(engine, config.prices_for(entry))
+            OwnModel(engine, config.prices_for(entry), config.promises_for(entry), frozenset(entry.withhold))
             for engine, entry in zip(self.engines, config.models, strict=True)
         ]
         self._news = trio.Event()

@@ -90,6 +90,23 @@ class Operator:
             },
         ]
 
+    def route(self, model, request, wishes):
+        terms = dict.fromkeys(
+            ("expected_s", "first_token_s", "round_trip_s", "queue_s", "prefill_s", "decode_s", "load_s"), 0.0125
+        )
+        considered = {
+            "provider": PROVIDER.peer_id,
+            "model": "org/tiny",
+            **terms,
+            "reliability": 0.5,
+            "hit_tokens": len(request.messages[0].content),
+            "credits": 7,
+            "healthy": True,
+        }
+        left_out = {"provider": COORDINATOR.peer_id, "model": "org/tiny", "reason": f"sort {wishes.sort}"}
+        found = [] if model == "nobody" else [considered]
+        return {"model": model, "candidates": found, "excluded": [] if model == "nobody" else [left_out]}
+
     async def ping(self, peer, count):
         if peer != COORDINATOR.peer_id:
             raise UnknownPeer("This node knows no such peer.", cause=peer, remedy="See `peernode peers`.")

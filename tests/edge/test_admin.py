@@ -28,6 +28,9 @@ class Operator:
     def peers(self):
         return []
 
+    def route(self, model, request, wishes):
+        return {"model": model, "prompt": request.messages[0].content, "only": wishes.only, "candidates": []}
+
     async def ping(self, peer, count):
         if peer == "far":
             raise DialFailed("Peer far did not answer.", cause="nothing for 10 s")
@@ -80,6 +83,16 @@ async def test_the_operator_can_ping(admin):
     assert (far.status_code, far.json()["error"]["metadata"]["reason"]) == (504, "dial_failed")
     for query in ("", "?peer=12D3KooWy&count=0", "?peer=12D3KooWy&count=101", "?peer=12D3KooWy&count=x"):
         assert (await admin.get(f"/admin/ping{query}")).status_code == 400
+
+
+async def test_the_operator_sees_how_each_model_that_is_named_would_be_routed(admin):
+    admin.headers["Authorization"] = f"Bearer {TOKEN}"
+    body = {"model": "a", "models": ["b"], "messages": [{"role": "user", "content": "hi"}], "provider": {"only": ["x"]}}
+    answer = await admin.post("/admin/route", json=body)
+    assert answer.json() == [{"model": name, "prompt": "hi", "only": ["x"], "candidates": []} for name in "ab"]
+    refused = await admin.post("/admin/route", json={**body, "provider": {"sort": "beauty"}})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "provider.sort")
+    assert (await admin.post("/admin/route", headers={"Authorization": ""}, json=body)).status_code == 401
 
 
 async def test_the_operator_can_chat(admin):

@@ -12,6 +12,7 @@ from peernode.chat.errors import BadRequest, ContextTooLong
 from peernode.chat.job import SEED_MASK
 from peernode.chat.output_format import FREE_TEXT
 from peernode.chat.request import MAX_STOPS, MAX_TOKENS, ChatRequest
+from peernode.chat.wishes import NO_WISHES, Wishes
 from peernode.edge.openai import fields
 from peernode.edge.openai.images import Fetched
 from peernode.edge.openai.manner import read_background, read_reasoning
@@ -20,17 +21,20 @@ from peernode.edge.openai.response_format import read_response_format
 from peernode.edge.openai.sampling import read_sampling, read_top_logprobs
 from peernode.edge.openai.tools import read_tool_choice, read_tools
 from peernode.edge.openai.unsupported import refuse_unsupported
+from peernode.edge.openai.wishes import read_models, read_wishes
 from peernode.wire import canonical
 from peernode.wire.bounds import MAX_WORDS_BYTES
 
-MAX_MODEL_NAME = 256
 MAX_STOP_CHARS = 1024
 MAX_CHOICES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class ChatCall:
-    """One call as the client made it. ``seed`` is None when the client left it to us."""
+    """One call as the client made it. ``seed`` is None when the client left it to us.
+
+    ``wishes`` name peers as the client does.
+    """
 
     model: str
     request: ChatRequest
@@ -38,6 +42,7 @@ class ChatCall:
     choices: int
     stream: bool
     include_usage: bool
+    wishes: Wishes = NO_WISHES
 
 
 def read_chat_call(raw: bytes) -> ChatCall:
@@ -47,9 +52,7 @@ def read_chat_call(raw: bytes) -> ChatCall:
 
 def read_chat_body(body: dict[str, Any], fetched: Fetched) -> ChatCall:
     """The same for a body that was parsed, and whose remote images were ``fetched``, by URL."""
-    if body.get("model") is None:
-        raise BadRequest("model is missing.", param="model", remedy="GET /v1/models lists what there is.")
-    model = fields.text(body["model"], "model", most=MAX_MODEL_NAME)
+    model, *others = read_models(body)
     refuse_unsupported(body)
     seed, count = body.get("seed"), body.get("n")
     return ChatCall(
@@ -59,6 +62,7 @@ def read_chat_body(body: dict[str, Any], fetched: Fetched) -> ChatCall:
         choices=1 if count is None else fields.integer(count, "n", within=range(1, MAX_CHOICES + 1)),
         stream=fields.boolean(body.get("stream"), "stream"),
         include_usage=_read_include_usage(body.get("stream_options")),
+        wishes=read_wishes(body.get("provider"), tuple(others)),
     )
 
 

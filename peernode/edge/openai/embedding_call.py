@@ -11,10 +11,11 @@ from typing import Any
 
 from peernode.chat.embedding_request import MAX_INPUT_CHARS, MAX_INPUT_TOKENS, MAX_INPUTS, EmbeddingRequest, Input
 from peernode.chat.errors import BadRequest, ContextTooLong
+from peernode.chat.wishes import Wishes
 from peernode.edge.openai import fields
+from peernode.edge.openai.wishes import read_models, read_wishes
 from peernode.wire import canonical
 
-MAX_MODEL_NAME = 256
 # An offer to a peer may have 1 MiB, and the request is most of it.
 MAX_REQUEST_BYTES = 640 * 1024
 MAX_DIMENSIONS = 1 << 20
@@ -24,19 +25,22 @@ _TOKEN_IDS = range(1 << 31)
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingCall:
-    """One call as the client made it. ``dimensions`` None leaves the vectors as they are."""
+    """One call as the client made it. ``dimensions`` None leaves the vectors as they are.
+
+    ``wishes`` name peers as the client does.
+    """
 
     model: str
     request: EmbeddingRequest
     encoding: str
     dimensions: int | None
+    wishes: Wishes
 
 
 def read_embedding_call(raw: bytes) -> EmbeddingCall:
     """Raises BadRequest with the parameter at fault; never anything else, whatever the bytes."""
     body = fields.parse_object(raw)
-    if body.get("model") is None:
-        raise BadRequest("model is missing.", param="model", remedy="GET /v1/models lists what there is.")
+    model, *others = read_models(body)
     encoding = body.get("encoding_format") or "float"
     if encoding not in _FORMATS:
         raise BadRequest(f"encoding_format is one of {', '.join(_FORMATS)}.", param="encoding_format")
@@ -46,12 +50,13 @@ def read_embedding_call(raw: bytes) -> EmbeddingCall:
     if size > MAX_REQUEST_BYTES:
         raise ContextTooLong("The input is too long.", param="input", cause=f"{size} bytes of {MAX_REQUEST_BYTES}")
     return EmbeddingCall(
-        model=fields.text(body["model"], "model", most=MAX_MODEL_NAME),
+        model=model,
         request=request,
         encoding=encoding,
         dimensions=None
         if dimensions is None
         else fields.positive_integer(dimensions, "dimensions", most=MAX_DIMENSIONS),
+        wishes=read_wishes(body.get("provider"), tuple(others)),
     )
 
 

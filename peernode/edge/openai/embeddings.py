@@ -15,6 +15,8 @@ from peernode.chat.events import Failed, Finished, Receipted, Started, Tokens, U
 from peernode.chat.job import ChatJob
 from peernode.edge.boundary import request_id_of
 from peernode.edge.openai.embedding_call import EmbeddingCall, read_embedding_call, write_embedding
+from peernode.edge.peer_names import with_whole_ids
+from peernode.edge.route_header import NAME, route_header
 from peernode.edge.services import EdgeServices
 from peernode.edge.settlement import Settlement, as_credits, settled, unsettled
 
@@ -28,6 +30,7 @@ CLIENT_CLOSED = 499
 class _Outcome:
     """What came of the job; not ``over`` where the client left first."""
 
+    started: Started = field(default_factory=lambda: Started("", ""))
     pieces: list[str] = field(default_factory=list)
     usage: Usage | None = None
     settlement: Settlement | None = None
@@ -49,6 +52,8 @@ def embeddings_router(services: EdgeServices) -> APIRouter:
             seed=0,  # nothing is drawn by lot
             first_token_s=services.limits.first_token_s,
             total_s=services.limits.total_s,
+            wishes=with_whole_ids(call.wishes, services.peers),
+            explain=NAME in request.headers,
         )
         outcome = _Outcome()
         async with trio.open_nursery() as nursery:
@@ -74,12 +79,11 @@ async def _watch(request: Request, scope: trio.CancelScope) -> None:
 
 
 async def _run(services: EdgeServices, job: ChatJob, outcome: _Outcome) -> None:
-    provider = ""
     async with services.runner.open(job) as events:
         async for event in events:
             match event:
-                case Started(provider=provider):
-                    pass
+                case Started():
+                    outcome.started = event
                 case Tokens(text=text):
                     outcome.pieces.append(text)
                 case Finished(usage=usage):
@@ -89,6 +93,7 @@ async def _run(services: EdgeServices, job: ChatJob, outcome: _Outcome) -> None:
                 case Failed(error=error) if outcome.usage is None:
                     outcome.error = error
                 case Failed(error=error):
+                    provider = outcome.started.provider
                     log.warning("answer_without_receipt", code=error.code, provider=provider)
                     outcome.settlement = unsettled(error, provider)
     outcome.over = True
@@ -109,7 +114,7 @@ def _answer(call: EmbeddingCall, job: ChatJob, outcome: _Outcome) -> Response:
             {"object": "embedding", "index": index, "embedding": write_embedding(vector, call)}
             for index, vector in enumerate(vectors)
         ],
-        "model": call.model,
+        "model": outcome.started.model_id or call.model,
         "usage": {
             "prompt_tokens": usage.prompt_tokens,
             "total_tokens": usage.prompt_tokens,
@@ -122,4 +127,6 @@ def _answer(call: EmbeddingCall, job: ChatJob, outcome: _Outcome) -> Response:
     headers = {"cache-control": "no-store", "credits": as_credits(settlement.credits)}
     if settlement.digest:
         headers["x-peernode-receipt"] = settlement.digest
+    if outcome.started.route is not None:
+        headers[NAME] = route_header(outcome.started.route, outcome.started.provider).decode("ascii")
     return JSONResponse(body, headers=headers)

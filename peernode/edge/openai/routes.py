@@ -16,6 +16,8 @@ from peernode.edge.openai.fields import parse_object
 from peernode.edge.openai.images import remote_images
 from peernode.edge.openai.model_object import model_object
 from peernode.edge.openai.stream import StreamWriter
+from peernode.edge.peer_names import with_whole_ids
+from peernode.edge.route_header import NAME
 from peernode.edge.services import EdgeServices
 
 
@@ -33,6 +35,7 @@ def openai_router(services: EdgeServices) -> APIRouter:
         )
         head = AnswerHead(request_ids, int(services.clock()), call.model)
         seed = services.new_seed() if call.seed is None else call.seed
+        wishes = with_whole_ids(call.wishes, services.peers)
         jobs = [
             ChatJob(
                 request_id=request_id,
@@ -41,6 +44,8 @@ def openai_router(services: EdgeServices) -> APIRouter:
                 seed=seed_of_choice(seed, index),
                 first_token_s=services.limits.first_token_s,
                 total_s=services.limits.total_s,
+                wishes=wishes,
+                explain=NAME in request.headers,
             )
             for index, request_id in enumerate(request_ids)
         ]

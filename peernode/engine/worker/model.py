@@ -13,6 +13,7 @@ from pathlib import Path
 import llama_cpp
 
 from peernode.engine.errors import ModelLoadFailed
+from peernode.engine.facts import CHAT_FEATURES
 from peernode.engine.gguf_model import ModelHeader
 from peernode.engine.machine import available_memory
 from peernode.engine.memory_plan import MemoryPlan, plan_memory, planned_bytes
@@ -90,7 +91,7 @@ def load_model(order: Load, log: NativeLog, on_progress: Callable[[float], bool]
         notes=[*notes, *plan.notes],
         memory_bytes=memory,
         mapped_bytes=min(memory, header.tensor_bytes),
-        features=["vision"] if sight else [],
+        features=[*CHAT_FEATURES, "vision"] if sight else [*CHAT_FEATURES],
     )
     context = DecodeContext(
         handle,

@@ -2,8 +2,20 @@
 
 from peernode.market.routing.candidate import Candidate
 from peernode.market.routing.demand import VISION, Demand, demand_of
-from peernode.market.routing.filters import Excluded
+from peernode.market.routing.filters import KEEPS_NOTHING, Excluded
 from peernode.market.routing.pace import Pace
 from peernode.market.routing.rank import Ranked, Ranking, Terms, rank
 
-__all__ = ["VISION", "Candidate", "Demand", "Excluded", "Pace", "Ranked", "Ranking", "Terms", "demand_of", "rank"]
+__all__ = [
+    "KEEPS_NOTHING",
+    "VISION",
+    "Candidate",
+    "Demand",
+    "Excluded",
+    "Pace",
+    "Ranked",
+    "Ranking",
+    "Terms",
+    "demand_of",
+    "rank",
+]

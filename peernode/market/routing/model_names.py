@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from peernode.chat.wishes import PRICE, THROUGHPUT
+from peernode.chat.wishes import PRICE, THROUGHPUT, TIME, Wishes
 
 CHEAPEST = "cheapest"
 FASTEST = "fastest"
@@ -24,6 +24,11 @@ class ModelName:
     id: str
     sort: str = ""
     fastest: bool = False
+
+    def adapted(self, wishes: Wishes) -> Wishes:
+        """``wishes`` sorted as the name says, if it says so."""
+        sort = TIME if self.fastest else self.sort
+        return replace(wishes, sort=sort) if sort else wishes
 
 
 def read_model_name(name: str) -> ModelName:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from peernode.chat.wishes import LATENCY, PRICE, THROUGHPUT
+from peernode.chat.wishes import LATENCY, PRICE, THROUGHPUT, TIME
 from peernode.market.routing.candidate import Candidate
 from peernode.market.routing.demand import Demand
 from peernode.market.routing.filters import Excluded, cost_of, sift
@@ -64,10 +64,10 @@ def rank(demand: Demand, candidates: Sequence[Candidate], now: float, rng: rando
     left, excluded = sift(candidates, demand)
     scored = _score(demand, left, now - HEALTHY_AFTER_S)
     wishes = demand.wishes
-    if wishes.sort:
+    if wishes.sort in _SORT_KEYS:
         scored.sort(key=_SORT_KEYS[wishes.sort])
     else:
-        _balance(scored, rng)
+        _balance(scored, rng, priced=wishes.sort != TIME)
     if wishes.least_tps or wishes.most_first_token_s:
         scored.sort(key=lambda ranked: _misses(ranked, demand))
     if wishes.order:
@@ -116,8 +116,11 @@ def _score(demand: Demand, candidates: Sequence[Candidate], sick_since: float) -
     return scored
 
 
-def _balance(scored: list[Ranked], rng: random.Random) -> None:
-    """Healthy before others; then not much slower than the fastest; then prices by chance, 1/price²; then time."""
+def _balance(scored: list[Ranked], rng: random.Random, *, priced: bool) -> None:
+    """Healthy before others; then not much slower than the fastest; then prices by chance, 1/price²; then time.
+
+    Where it is not ``priced``, only health and time.
+    """
     if not scored:
         return
     scored.sort(key=_by_time)
@@ -127,7 +130,7 @@ def _balance(scored: list[Ranked], rng: random.Random) -> None:
     first = [ranked for ranked in base if ranked.terms.expected_s <= limit]
     if len(first) > 1:
         price = first[0].terms.credits
-        if any(ranked.terms.credits != price for ranked in first):
+        if priced and any(ranked.terms.credits != price for ranked in first):
             first = _by_chance_of_price(first, rng)
         else:
             _draw(first, rng)
