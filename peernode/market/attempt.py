@@ -21,6 +21,7 @@ from peernode.market.streaming import Producer
 class Attempt:
     """``scope`` ends it. ``error`` is why it came to no end of its own, ``ids`` the tokens that it gave.
 
+    ``ended`` is set with its last event; it may still have to take its leave of the provider then.
     ``first`` is called when its first words are there, and says whether they are wanted; ``heard`` with each event.
     """
 
@@ -37,6 +38,7 @@ class Attempt:
         self.candidate, self.terms = ranked
         self.job = job
         self.scope = trio.CancelScope()
+        self.ended = trio.Event()
         self.ids: list[int] = []
         self.markup = ""
         self.begun = self.finished = self.over = False
@@ -57,7 +59,8 @@ class Attempt:
                 self.error = ProviderFailed("The provider's stream stopped without an end.")
         finally:
             self._experience.left(self.candidate, self._prefill if not self._first_s else 0)
-            if self.error is not None and not self.finished:
+            self.ended.set()
+            if self.error is not None and not self.over:
                 self._blame(self.error)
 
     async def _take(self, event: JobEvent) -> None:
@@ -79,11 +82,14 @@ class Attempt:
                         self.candidate, trio.current_time(), lied=isinstance(error, ReceiptRefused)
                     )
                     await self._heard(self, event)
-                self.scope.cancel()
+                else:
+                    self._blame(error)  # now: whom to ask next depends on it
+                self.ended.set()
             case Receipted():
                 self.over = True
                 self._experience.kept_its_word(self.candidate)
                 await self._heard(self, event)
+                self.ended.set()
                 self.scope.cancel()
 
     async def _begin(self) -> None:

@@ -2,7 +2,7 @@
 
 Before the first token a failure is silent and the next candidate is asked. After it, the next candidate with the same
 model file continues: same request, same seed, from the tokens that the client has; the client sees one stream. Each
-attempt is a part of the request with a receipt of its own.
+attempt is a part of the request with a receipt of its own. Who goes on is for ``succession`` to say.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import trio
 from peernode.chat.errors import (
     BadRequest,
     DeadlineExceeded,
+    EngineCrashed,
     JobError,
     NoProvider,
     ProviderBusy,
@@ -38,6 +39,7 @@ from peernode.market.routing.demand import demand_of
 from peernode.market.routing.model_names import ModelName, read_model_name
 from peernode.market.routing.rank import Ranked, Ranking, rank
 from peernode.market.streaming import Emit, Producer
+from peernode.market.succession import HEIRS_S, MAX_BREAKS, PAUSE_S, heirs, is_deadly
 from peernode.market.verdicts import Try, attempted, nobody_left, told, verdict_of
 
 log = structlog.get_logger(__name__)
@@ -45,8 +47,7 @@ log = structlog.get_logger(__name__)
 # Providers that failed, and providers asked in all (being busy costs next to nothing), for one first token.
 MAX_FAILED = 4
 MAX_ASKED = 12
-# Breaks in one answer after which it is given up; each of them was a provider that died in the middle.
-MAX_BREAKS = 16
+CHEAP_S = 0.5
 # A first token is late behind so many times the expected time while nothing better is known, and never before.
 LATE_SHARE = 4.0
 LATE_LEAST_S = 1.0
@@ -93,16 +94,19 @@ class Dispatch:
         self._tries: list[Try] = []
         self._route: Route | None = None
         self._begun = self._ended = False
+        self._nursery: trio.Nursery
 
     async def run(self) -> None:
         """Answer with the model asked for, or with those to fall back to."""
         error: JobError = NoProvider("No model was asked for.")
-        for name in (self._job.model, *self._job.wishes.models):
-            error = await self._answer(read_model_name(name), name)
-            if self._ended:
-                return
-            log.info("model_passed_over", model=name[:100], code=error.code)
-        await self._fail(error)
+        # Whoever lost a race may take seconds to leave; neither the answer nor its heirs wait for that.
+        async with trio.open_nursery() as self._nursery:
+            for name in (self._job.model, *self._job.wishes.models):
+                error = await self._answer(read_model_name(name), name)
+                if self._ended:
+                    return
+                log.info("model_passed_over", model=name[:100], code=error.code)
+            await self._fail(error)
 
     async def _fail(self, error: JobError) -> None:
         """The end without an answer: with all that was tried, and how the choice was made where that is asked for."""
@@ -114,28 +118,44 @@ class Dispatch:
         found = self._rank(model)
         if isinstance(found, JobError):
             return found
-        job = self._job_of_part(continuing=False)
-        order = deque(found.order)
-        for _ in range(MAX_BREAKS):
-            attempt = await self._ask(order, job)
-            if attempt is None:
-                if not self._begun:
-                    return self._verdict(name)
-                await self._break_off()
-                break
-            if attempt.error is None or attempt.finished:
-                break
+        attempt = await self._ask(deque(found.order), self._job_of_part(continuing=False))
+        if attempt is None:
+            return self._verdict(name)
+        await self._see_through(attempt)
+        self._ended = True
+        return NoProvider("The answer has ended.")
+
+    async def _see_through(self, attempt: Attempt) -> None:
+        """Stay with an answer that has begun until it ends, whoever breaks off on the way."""
+        breaks = 0
+        while attempt.error is not None and not attempt.finished:
             if isinstance(attempt.error, (BadRequest, DeadlineExceeded)):
                 self._note(attempt)
                 await self._fail(attempt.error)
+                return
+            breaks += 1
+            self._ids += attempt.ids
+            self._note(attempt)
+            log.warning("provider_lost", provider=attempt.candidate.peer, tokens=len(self._ids))
+            heir = await self._heir(attempt.candidate) if breaks <= MAX_BREAKS else None
+            if heir is None:
+                await self._break_off()
+                return
+            attempt = heir
+
+    async def _heir(self, lost: Candidate) -> Attempt | None:
+        """Whoever went on where ``lost`` broke off, to its own end; None when nobody did in time."""
+        give_up = trio.current_time() + HEIRS_S
+        while not is_deadly(self._tries):
+            now, job = trio.current_time(), self._job_of_part(continuing=True)
+            order = heirs(self._means.candidates, self._job, lost, self._tries, now=now, rng=self._means.rng)
+            attempt = await self._ask(order, job)
+            if attempt is not None:
+                return attempt
+            if trio.current_time() + PAUSE_S > min(give_up, now + job.total_s):
                 break
-            order = self._heirs(attempt)
-            job = self._job_of_part(continuing=True)
-            log.warning("provider_lost", provider=attempt.candidate.peer, tokens=len(self._ids), heirs=len(order))
-        else:
-            await self._break_off()
-        self._ended = True
-        return NoProvider("The answer has ended.")
+            await trio.sleep(PAUSE_S)
+        return None
 
     def _rank(self, model: ModelName) -> Ranking | JobError:
         now, job = trio.current_time(), self._job
@@ -164,51 +184,45 @@ class Dispatch:
         earlier = (*job.continue_from, *self._ids)
         return replace(job, continue_from=earlier, first_token_s=min(first_s, left_s), total_s=left_s)
 
-    def _heirs(self, lost: Attempt) -> deque[Ranked]:
-        """Who can go on where ``lost`` broke off: everybody else with exactly its model file, best first."""
-        self._ids += lost.ids
-        now, card = trio.current_time(), lost.candidate.card
-        self._note(lost)
-        if not self._job.wishes.allow_fallbacks and not self._job.wishes.order:
-            return deque()
-        lost_ones = tuple({each.peer for each in self._tries if each.error is not None})
-        wishes = replace(self._job.wishes, ignore=(*self._job.wishes.ignore, *lost_ones))
-        candidates = self._means.candidates.for_model(card.id, self._job.request, now=now)
-        demand = demand_of(self._job.request, wishes, digest=card.digest)
-        return deque(rank(demand, candidates, now, self._means.rng).order)
-
     async def _ask(self, order: deque[Ranked], job: ChatJob) -> Attempt | None:
         """Ask in turn until one begins, and stay with it until it ends. None when nobody began."""
         race, asked, before = _Race(), 0, len(self._tries)
         only_one = not self._job.wishes.allow_fallbacks and not self._job.wishes.order
         until = trio.current_time() + job.first_token_s
-        async with trio.open_nursery() as nursery:
-            while race.winner is None:
-                if not race.running:
-                    spent = asked >= (1 if only_one else MAX_ASKED) or self._failed(since=before) >= MAX_FAILED
-                    if not order or spent or trio.current_time() >= until or self._hopeless(since=before):
-                        return None
-                    self._start(nursery, race, order.popleft(), job, until)
-                    asked += 1
-                with trio.move_on_at(self._late_at(race) if order and not only_one else float("inf")) as wait:
-                    await race.changed.wait()
-                if wait.cancelled_caught and race.winner is None and race.running:
-                    race.hedged = True
-                    if self._experience.may_hedge():
-                        log.info(
-                            "first_token_late", provider=race.running[0].candidate.peer, next=order[0].candidate.peer
-                        )
-                        self._start(nursery, race, order.popleft(), job, until)
+        while race.winner is None:
+            if not race.running:
+                spent = asked >= (1 if only_one else MAX_ASKED) or self._failed(since=before) >= MAX_FAILED
+                spent |= is_deadly(self._tries)
+                if not order or spent or trio.current_time() >= until or self._hopeless(since=before):
+                    return None
+                self._start(race, order.popleft(), job, until)
+                asked += 1
+            with trio.move_on_at(self._late_at(race) if order and not only_one else float("inf")) as wait:
+                await race.changed.wait()
+            if wait.cancelled_caught and race.winner is None and race.running:
+                race.hedged = True
+                if self._experience.may_hedge():
+                    log.info("first_token_late", provider=race.running[0].candidate.peer, next=order[0].candidate.peer)
+                    self._start(race, order.popleft(), job, until)
+        await race.winner.ended.wait()
         return race.winner
 
     def _failed(self, *, since: int) -> int:
-        return sum(not isinstance(each.error, (ProviderBusy, NoProvider)) for each in self._tries[since:])
+        """How many were asked in vain, apart from what cost no time: busy ones, refused dials."""
+        return sum(
+            isinstance(each.error, EngineCrashed)
+            or (each.after_s >= CHEAP_S and not isinstance(each.error, (ProviderBusy, NoProvider)))
+            for each in self._tries[since:]
+        )
 
     def _hopeless(self, *, since: int) -> bool:
-        """Whether the request itself is at fault, so that asking others with this model is in vain."""
-        return len(self._tries) > since and isinstance(self._tries[-1].error, BadRequest)
+        """Whether the request itself is at fault, so that asking others with this model is in vain.
 
-    def _start(self, nursery: trio.Nursery, race: _Race, ranked: Ranked, job: ChatJob, until: float) -> None:
+        Not once somebody has answered it: who cannot go on with that is only no heir.
+        """
+        return not self._begun and len(self._tries) > since and isinstance(self._tries[-1].error, BadRequest)
+
+    def _start(self, race: _Race, ranked: Ranked, job: ChatJob, until: float) -> None:
         pace, card = ranked.candidate.pace, ranked.candidate.card
         stall_s = STALL_TOKENS * (pace.decode_s + pace.crowd_s * ranked.candidate.slots)
         job = replace(
@@ -231,7 +245,7 @@ class Dispatch:
             heard=self._hear,
         )
         race.running.append(attempt)
-        nursery.start_soon(self._run, race, attempt)
+        self._nursery.start_soon(self._run, race, attempt)
 
     async def _run(self, race: _Race, attempt: Attempt) -> None:
         ordered = self._means.order(attempt.candidate, attempt.job)
@@ -290,9 +304,9 @@ class Dispatch:
 
     async def _break_off(self) -> None:
         """Nobody is left who could go on: the reason of the one that was lost, or of them all."""
-        errors = [each.error for each in self._tries if each.error is not None]
-        if len(errors) == 1:
-            await self._fail(errors[0])
+        failed = [(each.peer, each.error) for each in self._tries if each.error is not None]
+        if len({peer for peer, _ in failed}) == 1:
+            await self._fail(failed[0][1])
             return
         sentence = "The provider was lost in the middle of its answer, and nobody is left to go on."
         await self._fail(ProviderFailed(sentence, cause=told(self._tries), remedy="Ask again."))

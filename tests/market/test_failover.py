@@ -7,13 +7,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import trio
 
-from peernode.chat.errors import EngineCrashed, ProviderBusy, ProviderFailed
+from peernode.chat.errors import BadRequest, EngineCrashed, JobError, ProviderBusy, ProviderFailed
 from peernode.chat.events import Failed, Finished, JobEvent, Receipted, Started, Tokens
 from peernode.chat.job import ChatJob
 from peernode.chat.wishes import Wishes
-from tests.market.scripted import PROMPT_TOKENS, Party, ScriptedEngine, collect, party
+from peernode.market import dispatch
+from tests.market.scripted import PROMPT_TOKENS, Party, ScriptedEngine, ScriptedStream, collect, party
 from tests.samples import CARD, REQUEST
 
 WORDS = ("one ", "two ", "three ", "four ", "five")
@@ -23,10 +25,31 @@ def text_of(events: Sequence[JobEvent]) -> str:
     return "".join(event.text for event in events if isinstance(event, Tokens))
 
 
-def breaking(at: int) -> ScriptedEngine:
+def breaking(at: int, error: JobError | None = None) -> ScriptedEngine:
     engine = ScriptedEngine(WORDS)
-    engine.crash_at, engine.crash = at, EngineCrashed("dead")
+    engine.crash_at, engine.crash = at, error or ProviderFailed("dead")
     return engine
+
+
+class ReturningEngine(ScriptedEngine):
+    """Behaves as it was told for so many jobs, and is well from then on."""
+
+    def __init__(self, sick_jobs: int) -> None:
+        super().__init__(WORDS)
+        self._sick_jobs = sick_jobs
+
+    @asynccontextmanager
+    async def open(self, job: ChatJob) -> AsyncIterator[ScriptedStream]:
+        if len(self.jobs) == self._sick_jobs:
+            self.crash_at = self.pause_at = self.refusal = None
+        async with super().open(job) as stream:
+            yield stream
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Heirs are waited for only as long as it takes to ask each of them."""
+    monkeypatch.setattr(dispatch, "HEIRS_S", 0.0)
 
 
 def job(number: int = 0, **more) -> ChatJob:
@@ -80,8 +103,8 @@ async def test_one_after_the_other_may_break(tmp_path: Path) -> None:
         assert events[-1].receipt.receipt.provider == providers[-1].peer_id
 
 
-async def test_when_nobody_is_left_the_stream_ends_with_a_typed_error(tmp_path: Path) -> None:
-    async with network(tmp_path, [breaking(1), breaking(2)]) as (edge, _):
+async def test_when_nobody_is_left_the_stream_ends_with_a_typed_error(tmp_path: Path, impatient: None) -> None:
+    async with network(tmp_path, [breaking(2), breaking(2)]) as (edge, _):
         events = await collect(edge.coordinator, job())
         assert text_of(events) == "one two "
         assert isinstance(events[-1], Failed)
@@ -89,25 +112,26 @@ async def test_when_nobody_is_left_the_stream_ends_with_a_typed_error(tmp_path: 
         assert "nobody is left" in events[-1].error.sentence
 
 
-async def test_who_has_another_file_of_that_name_does_not_go_on(tmp_path: Path) -> None:
+async def test_who_has_another_file_of_that_name_does_not_go_on(tmp_path: Path, impatient: None) -> None:
     other = ScriptedEngine(WORDS)
     assert other.facts is not None
     async with network(tmp_path, [breaking(2), other]) as (edge, (_, second)):
         standing = edge.mesh.directory.snapshot().adverts[second.peer_id]
         assert standing.advert.models[0].digest == CARD.digest
-        dispatch = edge.candidates.for_model
+        everybody = edge.candidates.for_model
 
         def another_file(*args: object, **kwargs: object) -> list[object]:
             return [
                 replace(each, card=replace(each.card, digest=bytes(32))) if each.peer == second.peer_id else each
-                for each in dispatch(*args, **kwargs)  # type: ignore[arg-type]
+                for each in everybody(*args, **kwargs)  # type: ignore[arg-type]
             ]
 
         edge.candidates.for_model = another_file  # type: ignore[method-assign, assignment]
         events = await collect(edge.coordinator, job())
         assert text_of(events) == "one two "
         assert isinstance(events[-1], Failed)
-        assert isinstance(events[-1].error, EngineCrashed)
+        assert events[-1].error.sentence == "dead"
+        assert other.jobs == []
 
 
 async def test_a_late_first_token_has_a_second_provider_asked_and_the_loser_is_let_go(tmp_path: Path) -> None:
@@ -167,3 +191,114 @@ async def test_any_model_will_do_for_a_meta_model(tmp_path: Path) -> None:
             events = await collect(edge.coordinator, replace(job(number), model=name))
             assert isinstance(events[0], Started)
             assert events[0].model_id == CARD.id
+
+
+async def test_whoever_broke_off_goes_on_itself_when_nobody_else_is_there(tmp_path: Path) -> None:
+    engine = ReturningEngine(sick_jobs=1)
+    engine.crash_at, engine.crash = 2, EngineCrashed("dead")
+    async with network(tmp_path, [engine]) as (edge, (only,)):
+        events = await collect(edge.coordinator, job())
+        assert text_of(events) == "".join(WORDS)
+        assert usage_of(events) == (PROMPT_TOKENS, 5)
+        assert isinstance(events[-1], Receipted)
+        assert events[-1].receipt.receipt.provider == only.peer_id
+        assert [each.continue_from for each in engine.jobs] == [(), (0, 1)]
+
+
+async def test_a_busy_heir_is_asked_again(tmp_path: Path) -> None:
+    heir = ReturningEngine(sick_jobs=2)
+    heir.refusal = ProviderBusy("full")
+    async with network(tmp_path, [breaking(2), heir]) as (edge, _):
+        events = await collect(edge.coordinator, job())
+        assert text_of(events) == "".join(WORDS)
+        assert len(heir.jobs) == 3
+
+
+async def test_who_was_too_busy_for_the_beginning_may_still_be_the_heir(tmp_path: Path) -> None:
+    busy = ReturningEngine(sick_jobs=1)
+    busy.refusal = ProviderBusy("full")
+    async with network(tmp_path, [busy, breaking(3)]) as (edge, (first, _)):
+        events = await collect(edge.coordinator, job())
+        assert text_of(events) == "".join(WORDS)
+        assert isinstance(events[-1], Receipted)
+        assert events[-1].receipt.receipt.provider == first.peer_id
+
+
+async def test_an_answer_that_kills_engines_is_not_shown_to_a_third(tmp_path: Path) -> None:
+    engines = [breaking(2, EngineCrashed("dead")) for _ in range(3)]
+    async with network(tmp_path, engines) as (edge, _):
+        events = await collect(edge.coordinator, job())
+        assert isinstance(events[-1], Failed)
+        assert "nobody is left" in events[-1].error.sentence
+        assert sum(len(engine.jobs) for engine in engines) == 2
+
+
+async def test_a_heir_that_cannot_read_the_answer_so_far_is_passed_over(tmp_path: Path) -> None:
+    strange = ScriptedEngine(WORDS)
+    strange.refusal = BadRequest("The answer to continue holds tokens that the model does not know.")
+    async with network(tmp_path, [breaking(2), strange, ScriptedEngine(WORDS)]) as (edge, _):
+        events = await collect(edge.coordinator, job())
+        assert text_of(events) == "".join(WORDS)
+        assert len(strange.jobs) == 1
+
+
+async def test_a_break_between_the_last_token_and_the_end_costs_no_token(tmp_path: Path) -> None:
+    async with network(tmp_path, [breaking(len(WORDS)), ScriptedEngine(WORDS)]) as (edge, (_, second)):
+        events = await collect(edge.coordinator, job())
+        assert text_of(events) == "".join(WORDS)
+        assert usage_of(events) == (PROMPT_TOKENS, 5)
+        assert isinstance(events[-1], Receipted)
+        receipt = events[-1].receipt.receipt
+        assert (receipt.provider, receipt.completion_tokens) == (second.peer_id, 0)
+
+
+async def test_a_provider_that_goes_silent_is_left_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "STALL_LEAST_S", 0.2)
+    monkeypatch.setattr(dispatch, "STALL_TOKENS", 0)
+    silent = ScriptedEngine(WORDS)
+    silent.pause_at = 2
+    async with network(tmp_path, [silent, ScriptedEngine(WORDS)]) as (edge, _):
+        events = await collect(edge.coordinator, job())
+        assert text_of(events) == "".join(WORDS)
+        with trio.fail_after(60):
+            await silent.freed.wait()  # it was told to stop
+
+
+async def test_a_client_that_allows_nobody_else_has_nobody_else_go_on(tmp_path: Path, impatient: None) -> None:
+    async with network(tmp_path, [breaking(2), ScriptedEngine(WORDS)]) as (edge, (_, second)):
+        events = await collect(edge.coordinator, job(wishes=Wishes(allow_fallbacks=False)))
+        assert isinstance(events[-1], Failed)
+        assert second.engine is not None
+        assert second.engine.jobs == []
+
+
+async def test_a_client_that_leaves_while_an_heir_is_looked_for_leaves_nothing_behind(tmp_path: Path) -> None:
+    lost, heir = breaking(2), ScriptedEngine(WORDS)
+    heir.pause_at = 2
+    async with network(tmp_path, [lost, heir]) as (edge, _), edge.coordinator.open(job()) as events:
+        said = ""
+        while said != "one two ":
+            event = await anext(events)
+            said += event.text if isinstance(event, Tokens) else ""
+        with trio.fail_after(60):
+            await heir.paused.wait()
+    assert heir.freed.is_set()
+    assert not edge.candidates.experience.in_flight
+    assert edge.coordinator.jobs.running == 0
+
+
+async def test_eight_answers_at_once_survive_all_providers_but_one(tmp_path: Path) -> None:
+    texts: dict[int, str] = {}
+
+    async def ask(edge: Party, number: int) -> None:
+        events = await collect(edge.coordinator, job(number))
+        assert isinstance(events[-1], Receipted), events[-1]
+        texts[number] = text_of(events)
+
+    async with network(tmp_path, [breaking(1), breaking(3), ScriptedEngine(WORDS)]) as (edge, _):
+        async with trio.open_nursery() as nursery:
+            for number in range(8):
+                nursery.start_soon(ask, edge, number)
+        assert texts == dict.fromkeys(range(8), "".join(WORDS))

@@ -59,7 +59,7 @@ def test_a_killed_provider_nobody_asks_for_is_gone_within_its_lease(launch: Laun
     assert httpx.get(f"{edge.url}/v1/models").json()["data"] == []
 
 
-def test_a_killed_worker_is_replaced_and_its_jobs_end_in_a_typed_error(launch: Launch, model_path: Path) -> None:
+def test_a_killed_worker_is_replaced_and_its_jobs_go_on(launch: Launch, model_path: Path) -> None:
     provider = launch("provider", "--model", str(model_path))
     provider.wait_for_model()
     worker = provider.admin("/admin/status")["models"][0]["worker_pid"]
@@ -69,9 +69,9 @@ def test_a_killed_worker_is_replaced_and_its_jobs_end_in_a_typed_error(launch: L
         if len(chunks) == 5:
             mark = provider.mark
             os.kill(worker, signal.SIGKILL)
-    assert chunks[-1]["error"]["metadata"]["reason"] == "engine_crashed"
-    assert chunks[-1]["choices"][0]["finish_reason"] == "error"
     provider.wait_for("model_ready", since=mark)
+    assert chunks[-1]["choices"][0]["finish_reason"] in {"stop", "length"}
+    assert chunks[-1]["receipt"]["digest"]
     assert ask(provider.url).status_code == 200
     assert provider.running
 
