@@ -64,14 +64,17 @@ def write_tiny_model(
     sections: Sequence[int] = (),
     more_special: Sequence[str] = (),
     file_type: int = 0,
+    layers: int = 2,
 ) -> Path:
     """A random llama of about 400 KB with one token for each byte: loads in milliseconds, answers nonsense.
+
+    More ``layers`` make it slower in proportion.
 
     With ``tensors_per_part`` it is split, and what is returned is its first part. With ``sections`` it is a qwen2vl,
     whose positions have so many parts (M-RoPE). Only with two ``heads`` can its values be quantized. ``file_type`` is
     what it says of its quantization, by llama.cpp's number; the tensors are 32-bit floats in any case.
     """
-    width, layers, kv_heads, feed = 64, 2, 2, 128
+    width, kv_heads, feed = 64, 2, 128
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *more_special]
     tokens = [*special, *_byte_characters()]
     rng = np.random.default_rng(seed)

@@ -45,11 +45,11 @@ def _candidate(each: Considered) -> dict[str, Any]:
     return {
         "provider": each.provider,
         "model": each.model,
-        "expected": round(each.expected_s, 4),
-        "first_token": round(each.first_token_s, 4),
-        "queue": round(each.queue_s, 4),
-        "prefill": round(each.prefill_s, 4),
-        "decode": round(each.decode_s, 4),
+        "expected": round(each.expected_s, 6),
+        "first_token": round(each.first_token_s, 6),
+        "queue": round(each.queue_s, 6),
+        "prefill": round(each.prefill_s, 6),
+        "decode": round(each.decode_s, 6),
         "hits": each.hit_tokens,
         "price": each.credits,
     }

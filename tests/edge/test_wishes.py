@@ -157,7 +157,7 @@ async def test_a_client_may_ask_how_its_provider_was_chosen(edge, stream):
         {
             "provider": "12D3KooWa",
             "model": "m",
-            "expected": 1.2346,
+            "expected": 1.23456,
             "first_token": 0.5,
             "queue": 0.2,
             "prefill": 0.3,
