@@ -19,7 +19,8 @@ from peernode.market.streaming import Producer
 
 
 class Attempt:
-    """``scope`` ends it. ``error`` is why it came to no end of its own, ``ids`` the tokens that it gave.
+    """``scope`` ends it; ``outrun``: because another, asked later, was faster. ``error`` is why it came to no end of
+    its own, ``ids`` the tokens that it gave.
 
     ``ended`` is set with its last event; it may still have to take its leave of the provider then.
     ``first`` is called when its first words are there, and says whether they are wanted; ``heard`` with each event.
@@ -41,7 +42,7 @@ class Attempt:
         self.ended = trio.Event()
         self.ids: list[int] = []
         self.markup = ""
-        self.begun = self.finished = self.over = False
+        self.begun = self.finished = self.over = self.outrun = False
         self.error: JobError | None = None
         self._blocks = blocks
         self._experience = experience
@@ -62,6 +63,9 @@ class Attempt:
             self.ended.set()
             if self.error is not None and not self.over:
                 self._blame(self.error)
+            elif self.outrun and not self.begun:
+                now = trio.current_time()
+                self._experience.outrun(self.candidate, now - self.sent_s, self.terms.first_token_s, now)
 
     async def _take(self, event: JobEvent) -> None:
         match event:

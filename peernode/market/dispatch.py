@@ -277,6 +277,7 @@ class Dispatch:
         race.winner = attempt
         for other in race.running:
             if other is not attempt:
+                other.outrun = other.sent_s < attempt.sent_s
                 other.scope.cancel()
         race.note()
         if not self._begun:

@@ -107,6 +107,14 @@ class Experience:
         """It did not take the job, which is no fault."""
         self.breakers.of(candidate.peer).abandoned()
 
+    def outrun(self, candidate: Candidate, waited_s: float, expected_s: float, now: float) -> None:
+        """Another that was asked later answered first: here a first token takes longer than ``waited_s``.
+
+        Once may be chance; whoever is outrun twice without an answer between is left alone like one that failed.
+        """
+        self.records.of(candidate.peer, candidate.card.digest).outrun(waited_s, expected_s, now)
+        self.breakers.of(candidate.peer).failed(now, self.rng)
+
     def cheated(self, candidate: Candidate, now: float, *, lied: bool) -> None:
         """It failed a job that it took; ``lied``: its receipt is not for what it did, which is enough by itself."""
         self.records.of(candidate.peer, candidate.card.digest).failed(now)

@@ -147,6 +147,19 @@ async def test_a_late_first_token_has_a_second_provider_asked_and_the_loser_is_l
         assert edge.store.owed(coordinator=edge.peer_id, provider=second.peer_id) > 0
 
 
+async def test_whoever_takes_jobs_and_never_answers_is_left_alone_though_others_rescue_them(tmp_path: Path) -> None:
+    silent = ScriptedEngine(WORDS)
+    silent.pause_at = 0
+    async with network(tmp_path, [silent, ScriptedEngine(WORDS)]) as (edge, (first, _)):
+        experience = edge.candidates.experience
+        for number in range(2):
+            assert text_of(await collect(edge.coordinator, job(number))) == "".join(WORDS)
+        assert len(silent.jobs) == 2
+        assert experience.breakers.shunned(first.peer_id, trio.current_time())
+        assert text_of(await collect(edge.coordinator, job(2))) == "".join(WORDS)
+        assert len(silent.jobs) == 2
+
+
 async def test_whoever_fails_twice_is_left_alone_for_a_while(tmp_path: Path) -> None:
     dead = breaking(0)
     async with network(tmp_path, [dead, ScriptedEngine(WORDS)]) as (edge, (first, second)):

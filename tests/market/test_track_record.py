@@ -89,6 +89,15 @@ def test_failures_lower_reliability_and_answers_mend_it() -> None:
     assert record.pace(0, 0).reliability > 0.9
 
 
+def test_whoever_was_outrun_is_expected_to_be_late_for_a_while() -> None:
+    record = TrackRecord()
+    record.outrun(6.0, 1.0, 100.0)
+    assert record.delay(100.0) == pytest.approx(5.0)
+    record.outrun(1.5, 1.0, 101.0)
+    assert 4.0 < record.delay(101.0) < 5.0  # a smaller lateness takes nothing back
+    assert record.delay(200.0) < 0.01
+
+
 def test_lateness_is_known_once_enough_first_tokens_were_seen() -> None:
     record = TrackRecord()
     for number in range(LATENESS_LEAST - 1):

@@ -113,6 +113,11 @@ class TrackRecord:
         self.wavered_s = now
         self._pace = None
 
+    def outrun(self, waited_s: float, expected_s: float, at_s: float) -> None:
+        """No first token came within ``waited_s``, instead of ``expected_s``, and then it was not needed any more."""
+        self._delay_s = max(waited_s - expected_s, self.delay(at_s))
+        self._delayed_s = at_s
+
     def went(self, round_trip_s: float) -> None:
         """How long a frame took to the peer and back."""
         self.round_trip_s = _moved(self.round_trip_s, round_trip_s) if self.round_trip_s else round_trip_s
