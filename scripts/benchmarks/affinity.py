@@ -82,7 +82,8 @@ def measure(options, console: Console, scratch: Path) -> Samples:
             joined = ("--join", providers[0].address) if providers else ()
             node = NodeProcess(scratch / f"provider{number}", *served, *joined, name=f"provider{number}")
             stack.callback(node.kill)
-            node.start().wait_for_model()
+            with environment([("PEERNODE_ENGINE__THREADS", "1")]):  # several engines on few cores must not spin
+                node.start().wait_for_model()
             providers.append(node)
         edges = {}
         for side, value in SIDES.items():
