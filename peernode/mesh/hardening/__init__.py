@@ -35,6 +35,7 @@ from peernode.mesh.hardening import (
     yamux_credit,
     yamux_keepalive,
     yamux_opening,
+    yamux_outbox,
     yamux_pace,
     yamux_resets,
     yamux_riding,
@@ -44,7 +45,8 @@ from peernode.mesh.hardening import (
 
 SUPPORTED_VERSION: Final = "0.8.1"
 
-# Order matters once: the guard against exceptions must wrap the watch over lingering handlers.
+# Order matters: the guard against exceptions must wrap the watch over lingering handlers, and what stands in for a part
+# of the library comes before what is put around it.
 MENDS: Final[dict[str, Callable[[], None]]] = {
     "quiet_logs": quiet_logs.mend,
     "lingering_handlers": lingering_handlers.mend,
@@ -60,6 +62,7 @@ MENDS: Final[dict[str, Callable[[], None]]] = {
     "pubsub_streams": pubsub_streams.mend,
     "pubsub_conduct": pubsub_conduct.mend,
     "yamux_writes": yamux_writes.mend,
+    "yamux_outbox": yamux_outbox.mend,
     "yamux_opening": yamux_opening.mend,
     "yamux_credit": yamux_credit.mend,
     "yamux_buffers": yamux_buffers.mend,

@@ -19,6 +19,7 @@ WRITE_DEADLINE_S = 5.0
 WINDOW_STALL_S = 120.0
 WINDOW_POLL_MAX_S = 0.005
 FRAME_PAYLOAD = yamux.MAX_MESSAGE_SIZE - yamux.HEADER_SIZE
+TOO_SLOW = "write deadline passed; connection closed"
 
 
 async def abandon(conn: yamux.Yamux, reason: str) -> None:
@@ -32,13 +33,14 @@ async def abandon(conn: yamux.Yamux, reason: str) -> None:
             log.debug("abandoned_connection_close_failed", error=repr(error))
 
 
-async def _write_frame(self: yamux.Yamux, data: bytes) -> None:
+async def write_frames(self: yamux.Yamux, data: bytes) -> None:
+    """Write whole frames to the socket, whatever becomes of the caller; ``MuxedStreamError`` if it takes too long."""
     async with self._write_lock:
         with trio.CancelScope(deadline=trio.current_time() + WRITE_DEADLINE_S, shield=True) as scope:
             await self.secured_conn.write(data)
     if scope.cancelled_caught:
         await abandon(self, "write deadline")
-        raise MuxedStreamError("write deadline passed; connection closed")
+        raise MuxedStreamError(TOO_SLOW)
 
 
 async def _wait_for_window(stream: yamux.YamuxStream) -> None:
@@ -69,5 +71,5 @@ async def _write(self: yamux.YamuxStream, data: bytes) -> None:
 
 def mend() -> None:
     """Make writes safe to cancel, bounded in time, and patient with a paused reader."""
-    yamux.Yamux._write_frame = _write_frame
+    yamux.Yamux._write_frame = write_frames
     yamux.YamuxStream.write = _write

@@ -30,7 +30,9 @@ def listen_in(connection):
 
 
 def about(messages, stream_id):
-    return [message for message in messages if any(head[2] == stream_id for head in message)]
+    """Of each message what is about one stream; others may have left together with it."""
+    mine = [[head for head in message if head[2] == stream_id] for message in messages]
+    return [message for message in mine if message]
 
 
 def other_end(server, client):
