@@ -29,28 +29,34 @@ class QuickLock:
     """What the library uses of ``trio.Lock``. First come, first served, as there."""
 
     def __init__(self) -> None:
-        self._lock = trio.Lock()
+        self._held = False
+        self._waiting = 0
+        self._queue = trio.lowlevel.ParkingLot()
         self._taken = 0
 
     async def __aenter__(self) -> None:
         """Take the lock; when it is free, all but each sixteenth time without a checkpoint."""
         self._taken += 1
-        if self._taken % YIELD_EVERY:
-            try:
-                self._lock.acquire_nowait()
-            except trio.WouldBlock:
-                pass
-            else:
-                return
-        await self._lock.acquire()
+        if self._taken % YIELD_EVERY == 0:
+            await trio.lowlevel.checkpoint()
+        if not self._held:
+            self._held = True
+            return
+        self._waiting += 1
+        try:
+            await self._queue.park()  # who lets go leaves it held, for the first in the queue
+        finally:
+            self._waiting -= 1
 
     async def __aexit__(self, *_: object) -> None:
         """Hand the lock on."""
-        self._lock.release()
+        if self._waiting and self._queue.unpark(count=1):
+            return
+        self._held = False
 
     def locked(self) -> bool:
         """True while somebody holds it."""
-        return self._lock.locked()
+        return self._held
 
 
 def _quicken(holder: Any, names: tuple[str, ...]) -> None:  # noqa: ANN401  # any class of the library

@@ -7,8 +7,6 @@ lost and nobody else is delayed.
 
 from __future__ import annotations
 
-import trio
-from libp2p.io.abc import Reader
 from libp2p.stream_muxer.yamux import yamux
 
 from peernode.mesh.hardening.peer_gate import guard_of
@@ -44,12 +42,13 @@ class Pace:
         if swarm is not None:
             guard_of(swarm).held_up(str(self.muxed.peer_id), address_group(address[0]) if address else "")
 
-    def debt_s(self, now_s: float, size: int) -> float:
-        """How long to wait before reading ``size`` more bytes."""
+    def debt_s(self, now_s: float, size: int, *, frame: bool) -> float:
+        """How long to wait before taking ``size`` more bytes, which begin a ``frame`` or go on with one."""
         debt_s = self._bytes.owe(now_s, size)
-        if size != yamux.HEADER_SIZE:
-            return debt_s
-        debt_s = max(debt_s, self._frames.owe(now_s, 1.0))
+        return max(debt_s, self._frame_debt_s(now_s)) if frame else debt_s
+
+    def _frame_debt_s(self, now_s: float) -> float:
+        debt_s = self._frames.owe(now_s, 1.0)
         if self._free.take(now_s):
             return debt_s
         swarm = getattr(self.muxed, "swarm", None)
@@ -57,21 +56,11 @@ class Pace:
 
 
 def mend() -> None:
-    """Read frames at a bounded pace."""
-    read_exactly, original = yamux.read_exactly, yamux.Yamux.__init__
+    """Give each connection its pace, which ``yamux_plain_frames`` keeps."""
+    original = yamux.Yamux.__init__
 
     def paced_init(self: yamux.Yamux, *args: object, **kwargs: object) -> None:
         original(self, *args, **kwargs)
         self.secured_conn.__dict__["_pace"] = Pace(self)
 
-    async def paced(reader: Reader, n: int) -> bytes:
-        pace: Pace = reader.__dict__.setdefault("_pace", Pace())
-        debt_s = pace.debt_s(trio.current_time(), n)
-        if debt_s > 0:
-            pace.tell(trio.current_time())
-            await trio.sleep(debt_s)
-        data: bytes = await read_exactly(reader, n)
-        return data
-
     yamux.Yamux.__init__ = paced_init
-    yamux.read_exactly = paced

@@ -13,15 +13,15 @@ from peernode.mesh.limits.token_bucket import TokenBucket
 
 def test_frames_beyond_the_burst_wait_their_turn():
     pace = Pace()
-    debts = [pace.debt_s(0.0, HEADER_SIZE) for _ in range(int(FRAMES_BURST + FRAMES_PER_S))]
+    debts = [pace.debt_s(0.0, HEADER_SIZE, frame=True) for _ in range(int(FRAMES_BURST + FRAMES_PER_S))]
     assert debts[int(FRAMES_BURST) - 1] == 0
     assert abs(debts[-1] - 1.0) < 0.01
 
 
 def test_bytes_beyond_the_burst_wait_their_turn():
     pace = Pace()
-    assert pace.debt_s(0.0, int(BYTES_BURST)) == 0
-    assert pace.debt_s(0.0, int(BYTES_PER_S)) == 1.0
+    assert pace.debt_s(0.0, int(BYTES_BURST), frame=False) == 0
+    assert pace.debt_s(0.0, int(BYTES_PER_S), frame=False) == 1.0
 
 
 async def test_a_flood_of_empty_frames_takes_as_long_as_it_may(start_host, dial, echoes, monkeypatch):
