@@ -1,8 +1,8 @@
 """Frames over a libp2p stream: a 4-byte big-endian length, then the payload; one write per frame.
 
-Owns the pump that reads ahead of the consumer within bounds, so that deadlines cut a wait of ours and never a read of
-the library. Leaves the meaning of frames to the protocols; a clean end and a reset look alike, so each protocol needs
-its own last frame.
+Reads no further than the consumer: what it does not take stays within the window of its stream, and holds the peer
+back. A deadline may cut a read, because the reads of the hardened library lose nothing. Leaves the meaning of frames to
+the protocols; a clean end and a reset look alike, so each protocol needs its own last frame.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ import structlog
 import trio
 from libp2p.network.stream.exceptions import StreamEOF
 
+from peernode.mesh.deadline_timer import DeadlineTimer
 from peernode.mesh.errors import DialFailed, FrameTimeout, FrameTooLarge, MeshError, StreamClosed
-from peernode.mesh.hardening.quick_locks import QuickLock
-from peernode.mesh.optimistic_opening import ByteStream
+from peernode.mesh.hardening.quick_locks import YIELD_EVERY, QuickLock
+from peernode.mesh.hardening.yamux_outbox import write_now
+from peernode.mesh.hardening.yamux_reads import read_or_wake, wake
+from peernode.mesh.optimistic_opening import ByteStream, below_all
 from peernode.mesh.traffic import Flow
 
 log = structlog.get_logger(__name__)
@@ -24,7 +27,6 @@ MAX_FRAME_BYTES = 1 << 20
 SEND_DEADLINE_S = 30.0
 # A large frame has so much longer to leave.
 SLOWEST_BYTES_PER_S = 1 << 20
-READ_AHEAD_FRAMES = 8
 READ_BYTES = 65536
 ABORT_DEADLINE_S = 2.0
 LINGER_S = 5.0
@@ -34,7 +36,7 @@ _LENGTH = struct.Struct(">I")
 class FrameStream:
     """A conversation of frames with one authenticated peer.
 
-    ``nursery`` owns the reading task and must outlive the stream. ``peer_id`` is proven by the Noise handshake.
+    ``nursery`` owns what is left to do after ``close``, and must outlive it. ``peer_id`` is proven by the handshake.
     The first frame of either side may have ``opening_bytes`` if that is more than ``max_frame_bytes``. ``flow`` counts
     what goes over it.
     """
@@ -56,14 +58,13 @@ class FrameStream:
         self._nursery = nursery
         self._max = max_frame_bytes
         self._most_out = self._most_in = max(opening_bytes, max_frame_bytes)
-        self._write_lock = QuickLock()
+        self._write_lock, self._read_lock = QuickLock(), QuickLock()
+        self._read = bytearray()
+        self._receiving: trio.CancelScope | None = None
         self._end: MeshError | None = None
-        self._pumped = trio.Event()
-        self._closed = False
-        self._into: trio.MemorySendChannel[bytes]
-        self._frames: trio.MemoryReceiveChannel[bytes]
-        self._into, self._frames = trio.open_memory_channel[bytes](READ_AHEAD_FRAMES)
-        nursery.start_soon(self._pump)
+        self._closed = self._counted_out = False
+        self._took_at_hand = 0
+        self._timer = DeadlineTimer(nursery, self._wake)
         self._flow.open += 1
 
     async def receive(self, deadline_s: float) -> bytes:
@@ -73,13 +74,15 @@ class FrameStream:
         ended or reset the stream, ``FrameTooLarge`` when it announced a frame over the limit, ``DialFailed`` when a
         stream that was opened optimistically is not taken.
         """
-        try:
-            with trio.move_on_after(deadline_s):
-                return await self._frames.receive()
-        except trio.EndOfChannel:
-            raise self._ended() from None
-        except trio.ClosedResourceError:
-            raise StreamClosed("The stream was closed on this side.") from None
+        frame = await self._at_hand()
+        if frame is None:
+            frame = await self._frame_until(trio.current_time() + deadline_s)
+        if frame is not None:
+            return frame
+        if self._closed:
+            raise StreamClosed("The stream was closed on this side.")
+        if self._end is not None:
+            raise self._ended()
         raise FrameTimeout("The peer sent nothing in time.", cause=f"no frame within {deadline_s:g} s")
 
     async def send(self, payload: bytes, *, deadline_s: float = SEND_DEADLINE_S) -> None:
@@ -92,14 +95,18 @@ class FrameStream:
             raise FrameTooLarge("The frame is too large to send.", cause=f"{len(payload)} of {self._most_out} bytes")
         if self._closed:
             raise StreamClosed("The stream was closed on this side.")
-        whole = False
         self._most_out = self._max
+        frame = _LENGTH.pack(len(payload)) + payload
+        if not self._write_lock.locked() and write_now(below_all(self._stream), frame):
+            self._flow.sent(len(frame))
+            return
+        whole = False
         deadline_s += len(payload) / SLOWEST_BYTES_PER_S
         try:
             with trio.move_on_after(deadline_s) as scope:
                 async with self._write_lock:
-                    await self._stream.write(_LENGTH.pack(len(payload)) + payload)
-                    self._flow.sent(_LENGTH.size + len(payload))
+                    await self._stream.write(frame)
+                    self._flow.sent(len(frame))
                 whole = True
         except Exception as error:
             raise StreamClosed("The peer closed the stream.", cause=repr(error)) from error
@@ -113,8 +120,7 @@ class FrameStream:
         """End the stream after what was sent: the peer reads all of it, then the end. Does not wait for the peer."""
         if self._closed:
             return
-        self._closed = True
-        self._frames.close()
+        self._leave()
         try:
             with trio.move_on_after(ABORT_DEADLINE_S):
                 await self._stream.close_write()
@@ -124,11 +130,16 @@ class FrameStream:
 
     async def abort(self) -> None:
         """Reset the stream at once, dropping what was not delivered. Safe to call at any time, any number of times."""
-        self._closed = True
-        self._frames.close()
+        self._leave()
         await self._reset()
 
+    def _leave(self) -> None:
+        """Whoever still waits for a frame gets none."""
+        self._closed = True
+        self._wake()
+
     async def _reset(self) -> None:
+        self._count_out()
         with trio.CancelScope(deadline=trio.current_time() + ABORT_DEADLINE_S, shield=True):
             try:
                 await self._stream.reset()
@@ -138,8 +149,18 @@ class FrameStream:
     async def _linger(self) -> None:
         # A reset now could overtake what was just sent; give the peer time to end its side first.
         with trio.move_on_after(LINGER_S):
-            await self._pumped.wait()
+            try:
+                while self._end is None and await self._stream.read(READ_BYTES):
+                    pass
+            except Exception as error:  # noqa: BLE001 - the end that was waited for, however it came
+                log.debug("stream_ended", peer=self.peer_id, reason=repr(error))
         await self._reset()
+
+    def _count_out(self) -> None:
+        if not self._counted_out:
+            self._counted_out = True
+            self._timer.stop()
+            self._flow.open -= 1
 
     @property
     def broke_bounds(self) -> bool:
@@ -154,45 +175,79 @@ class FrameStream:
             return DialFailed(end.sentence, cause=end.cause)
         return StreamClosed("The peer closed the stream.", cause=end.cause if end else "")
 
-    async def _pump(self) -> None:
-        buffered = bytearray()
+    async def _frame_until(self, due: float) -> bytes | None:
+        """The next frame; None at ``due`` (on trio's clock), and when none can come any more."""
+        async with self._read_lock:
+            try:
+                self._timer.set(due)
+                while not self._closed:
+                    frame = self._next()
+                    if frame is not None:
+                        return frame
+                    if due <= trio.current_time():
+                        return None
+                    self._read += await self._read_on(due)
+            except Exception as error:  # noqa: BLE001 - whatever the library raises, the stream has ended
+                await self._note_end(error)
+        return None
+
+    async def _read_on(self, due: float) -> bytes:
+        """What comes next; nothing when ``due`` or ``close`` came first."""
+        below = below_all(self._stream)
+        if below is not None:
+            return await read_or_wake(below, READ_BYTES)
+        data = b""
+        with trio.CancelScope(deadline=due) as self._receiving:
+            data = await self._stream.read(READ_BYTES)
+        return data  # noqa: RET504  # nothing came when the scope was cut
+
+    def _wake(self) -> None:
+        below = below_all(self._stream)
+        if below is not None:
+            wake(below)
+        if self._receiving is not None:
+            self._receiving.cancel()
+
+    async def _at_hand(self) -> bytes | None:
+        """The next frame if it was read together with the last one; a deadline would cost more than the frame."""
+        if self._closed or self._end is not None or self._read_lock.locked() or len(self._read) < _LENGTH.size:
+            return None
+        self._took_at_hand = (self._took_at_hand + 1) % YIELD_EVERY
+        await (trio.lowlevel.checkpoint_if_cancelled() if self._took_at_hand else trio.lowlevel.checkpoint())
         try:
-            while True:
-                await self._deliver(buffered)
-                buffered += await self._stream.read(READ_BYTES)
+            return self._next()
         except MeshError as error:
+            await self._note_end(error)
+            return None
+
+    async def _note_end(self, error: Exception) -> None:
+        if self._end is not None:
+            return
+        if isinstance(error, MeshError):
             self._end = error
             await self._reset()
-        except StreamEOF:
-            self._end = StreamClosed("", cause="in the middle of a frame" if buffered else "")
-        except Exception as error:  # noqa: BLE001 - whatever the library raises, the stream has ended
+        elif isinstance(error, StreamEOF):
+            self._end = StreamClosed("", cause="in the middle of a frame" if self._read else "")
+        else:
             self._end = StreamClosed("", cause=repr(error))
-        finally:
-            self._flow.open -= 1
-            self._into.close()  # only now: the consumer that this wakes asks for the reason
-            self._pumped.set()
+        self._count_out()
 
-    async def _deliver(self, buffered: bytearray) -> None:
-        while len(buffered) >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(buffered)
-            if length > self._most_in:
-                raise FrameTooLarge(
-                    "The peer announced a frame over the limit.", cause=f"{length} of {self._most_in} bytes"
-                )
-            if len(buffered) < _LENGTH.size + length:
-                return
-            frame = bytes(buffered[_LENGTH.size : _LENGTH.size + length])
-            del buffered[: _LENGTH.size + length]
-            self._most_in = self._max
-            self._flow.received(_LENGTH.size + length)
-            try:
-                await self._hand_on(frame)
-            except trio.BrokenResourceError:
-                continue  # the consumer has left; read on for the end of the stream
-
-    async def _hand_on(self, frame: bytes) -> None:
-        # While there is room, without a round of the scheduler: the next read waits anyway.
-        try:
-            self._into.send_nowait(frame)
-        except trio.WouldBlock:
-            await self._into.send(frame)
+    def _next(self) -> bytes | None:
+        """The next frame if all of it was read."""
+        if self._end is not None:
+            raise self._end
+        if len(self._read) < _LENGTH.size:
+            return None
+        (length,) = _LENGTH.unpack_from(self._read)
+        if length > self._most_in:
+            raise FrameTooLarge(
+                "The peer announced a frame over the limit.", cause=f"{length} of {self._most_in} bytes"
+            )
+        end = _LENGTH.size + length
+        if len(self._read) < end:
+            return None
+        frame = bytes(self._read[_LENGTH.size : end])
+        del self._read[:end]
+        self._most_in = self._max
+        self._flow.received(end)
+        return frame

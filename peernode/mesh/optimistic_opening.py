@@ -14,8 +14,10 @@ import trio
 from libp2p.abc import IHost
 from libp2p.custom_types import TProtocol
 from libp2p.network.stream.exceptions import StreamEOF
+from libp2p.network.stream.net_stream import NetStream
 from libp2p.peer.id import ID
 from libp2p.peer.peerstore import PeerStoreError
+from libp2p.stream_muxer.yamux.yamux import YamuxStream
 
 from peernode.mesh.errors import DialFailed
 
@@ -55,6 +57,13 @@ async def open_optimistically(
     return OptimisticStream(stream, protocol, answer_by=answer_by, failed=failed)
 
 
+def below_all(stream: ByteStream) -> NetStream | None:
+    """The library's own stream under ``stream``, once nothing is left to do between them; None while there is."""
+    if isinstance(stream, OptimisticStream):
+        stream = stream.agreed_stream or stream
+    return stream if isinstance(stream, NetStream) and isinstance(stream.muxed_stream, YamuxStream) else None
+
+
 class OptimisticStream:
     """A stream that is negotiated on the way. Reads raise DialFailed when the peer does not take the protocol."""
 
@@ -67,7 +76,13 @@ class OptimisticStream:
         # What we say and what we must hear are the same words.
         self._negotiation = _line(HEADER) + _line(protocol)
         self._begun = trio.Event()
+        self._heard = b""  # of the negotiation, by reads that may have been cancelled since
         self._agreed = False
+
+    @property
+    def agreed_stream(self) -> ByteStream | None:
+        """The stream below, once the peer has taken the protocol."""
+        return self._stream if self._agreed else None
 
     async def write(self, data: bytes) -> None:
         """Write ``data``, the first time behind the negotiation."""
@@ -80,7 +95,7 @@ class OptimisticStream:
         """What the peer says, from behind its answers on; waits for this side to have begun."""
         if not self._agreed:
             rest = await self._hear()
-            self._agreed = True
+            self._agreed, self._heard = True, b""
             if rest:
                 return rest
         return await self._stream.read(n)
@@ -110,15 +125,15 @@ class OptimisticStream:
             raise
 
     async def _answers(self) -> bytes:
-        wanted, heard = self._negotiation, b""
-        while len(heard) < len(wanted):
+        wanted = self._negotiation
+        while len(self._heard) < len(wanted):
             try:
-                heard += await self._stream.read(1 << 16)
+                self._heard += await self._stream.read(1 << 16)
             except StreamEOF:
                 raise DialFailed(f"The peer did not open {self._protocol}.", cause="it ended the stream") from None
-            if not wanted.startswith(heard[: len(wanted)]):
+            if not wanted.startswith(self._heard[: len(wanted)]):
                 raise DialFailed(f"The peer does not speak {self._protocol}.", cause="it answered otherwise")
-        return heard[len(wanted) :]
+        return self._heard[len(wanted) :]
 
 
 def _line(name: str) -> bytes:
