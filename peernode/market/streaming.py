@@ -6,6 +6,7 @@ its (shielded, bounded) last duties.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol, TypeAlias
@@ -29,13 +30,77 @@ class Producer(Protocol):
 @asynccontextmanager
 async def produced(produce: Callable[[Emit], Awaitable[None]]) -> AsyncIterator[AsyncIterator[JobEvent]]:
     """The events that ``produce(emit)`` emits, in order, until it returns."""
-    sender, receiver = trio.open_memory_channel[JobEvent](0)
+    meeting = _Meeting()
 
     async def run() -> None:
-        async with sender:
-            await produce(sender.send)
+        try:
+            await produce(meeting.emit)
+        finally:
+            meeting.end()
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run)
-        yield receiver
+        yield meeting
         nursery.cancel_scope.cancel()
+
+
+class _Meeting:
+    """Where producer and reader meet: ``emit`` returns when the reader has the event.
+
+    What a memory channel without room does, except that who finds the other one waiting goes on at once. A channel lets
+    him wait for his next turn, and for each token that is a round of the scheduler.
+    """
+
+    def __init__(self) -> None:
+        self._offers: deque[tuple[JobEvent, trio.lowlevel.Task]] = deque()
+        self._reader: trio.lowlevel.Task | None = None
+        self._given: JobEvent | None = None
+        self._ended = False
+
+    def __aiter__(self) -> _Meeting:
+        return self
+
+    async def __anext__(self) -> JobEvent:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if self._offers:
+            event, producer = self._offers.popleft()
+            trio.lowlevel.reschedule(producer)
+            return event
+        if self._ended:
+            raise StopAsyncIteration
+        self._reader = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(self._leave_reading)
+        given, self._given = self._given, None
+        if given is None:
+            raise StopAsyncIteration
+        return given
+
+    async def emit(self, event: JobEvent) -> None:
+        """Hand ``event`` over; waits for the reader if it is not waiting here."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if self._reader is not None:
+            self._give(event)
+            return
+        offer = (event, trio.lowlevel.current_task())
+        self._offers.append(offer)
+
+        def leave(_: object) -> trio.lowlevel.Abort:
+            self._offers.remove(offer)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(leave)
+
+    def end(self) -> None:
+        """No more events come."""
+        self._ended = True
+        if self._reader is not None:
+            self._give(None)
+
+    def _give(self, event: JobEvent | None) -> None:
+        assert self._reader is not None
+        self._given, reader, self._reader = event, self._reader, None
+        trio.lowlevel.reschedule(reader)
+
+    def _leave_reading(self, _: object) -> trio.lowlevel.Abort:
+        self._reader = None
+        return trio.lowlevel.Abort.SUCCEEDED
