@@ -13,6 +13,7 @@ import structlog
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
+from hypercorn.events import Closed, Event, RawData
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
@@ -20,6 +21,8 @@ from hypercorn.typing import ConnectionState
 MAX_CONNECTIONS = 1024
 # For the app to take leave once its client is gone; the job itself is cancelled at once.
 LEAVE_S = 5.0
+# A client that reads as fast as it is written to must not keep the node from everybody else.
+YIELD_EVERY = 16
 log = structlog.get_logger("peernode.edge")
 
 
@@ -49,9 +52,40 @@ class Connections:
 
 
 class _Connection(TCPServer):
+    _sends = 0
+
+    async def protocol_send(self, event: Event) -> None:
+        """What the socket takes at once is written at once: Hypercorn gives way twice for each token of a stream."""
+        self._sends = (self._sends + 1) % YIELD_EVERY
+        if not isinstance(event, RawData) or self.send_lock.locked() or not self._sends:
+            await super().protocol_send(event)
+            return
+        self.send_lock.acquire_nowait()
+        try:
+            taken = _taken_at_once(self.stream, event.data)
+            if taken < len(event.data):
+                with trio.CancelScope(shield=True):
+                    await self.stream.send_all(event.data[taken:])
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            await self.protocol.handle(Closed())
+        finally:
+            self.send_lock.release()
+
     async def _read_data(self) -> None:
         await super()._read_data()
         await self.idle_task.stop()
         nursery = self._task_group._nursery
         if nursery is not None:
             nursery.cancel_scope.deadline = trio.current_time() + LEAVE_S
+
+
+def _taken_at_once(stream: object, data: bytes) -> int:
+    """How many bytes the socket took; 0 when it cannot take any, for whatever reason."""
+    raw = getattr(getattr(stream, "socket", None), "_sock", None)  # trio has no send that neither waits nor yields
+    if raw is None or not data:
+        return 0
+    try:
+        taken: int = raw.send(data)
+    except OSError:  # full, closed or broken: trio will say which
+        return 0
+    return taken
