@@ -8,19 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from peernode.wire import canonical
 from peernode.wire.bounds import MAX_OFFER_BYTES, MAX_OFFER_FRAME_BYTES
 from peernode.wire.canonical import Value
 from peernode.wire.errors import BadSchema
-from peernode.wire.fields import FieldReader, as_token_id
+from peernode.wire.fields import MAX_TOKEN_ID, FieldReader, as_token_id
 from peernode.wire.logprobs import Logprobs
 
 PROTOCOL = "/peernode/job/1"
 MAX_FRAME_BYTES = 1 << 20
 MAX_TOKENS_PER_FRAME = 4096
 _OFFER_OPENS = bytes([0x92, 1])  # a list of two, the type first
+_TOKENS_OPENS = bytes([0x94, 4])
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,14 @@ def decode_frame(raw: bytes) -> JobFrame:
     """One frame from the wire. Raises NotCanonical or BadSchema."""
     # Only an offer may be larger than a frame ordinarily is; the first bytes tell it from the others.
     most = MAX_OFFER_FRAME_BYTES if raw.startswith(_OFFER_OPENS) else MAX_FRAME_BYTES
-    read = FieldReader("job frame", canonical.decode(raw, max_bytes=most))
+    value = canonical.decode(raw, max_bytes=most)
+    if raw.startswith(_TOKENS_OPENS) and (tokens := _plain_tokens(value)) is not None:
+        return tokens
+    return _read_frame(value)
+
+
+def _read_frame(value: Value) -> JobFrame:
+    read = FieldReader("job frame", value)
     kind = read.integer("type")
     decoder = _DECODERS.get(kind)
     if decoder is None:
@@ -156,6 +164,18 @@ def decode_frame(raw: bytes) -> JobFrame:
     frame = decoder(read)
     read.done()
     return frame
+
+
+def _plain_tokens(value: Value) -> TokensFrame | None:
+    """Nearly every frame is one of these: the same checks, in the few steps that a token is worth."""
+    assert isinstance(value, list)  # of four, by how it opens
+    _, ids, text, logprobs = value
+    if type(ids) is not list or type(text) is not str or logprobs != [] or len(ids) > MAX_TOKENS_PER_FRAME:
+        return None
+    for each in ids:
+        if type(each) is not int or not 0 <= each <= MAX_TOKEN_ID:
+            return None
+    return TokensFrame(tuple(cast("list[int]", ids)), text)
 
 
 def _read_tokens(read: FieldReader) -> TokensFrame:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from peernode.wire.canonical import Value
 from peernode.wire.conversation import Conversation, OutOfTurn, Speaker, State
 from peernode.wire.errors import BadSchema, WireError
 from peernode.wire.job_frames import (
+    MAX_TOKENS_PER_FRAME,
     AcceptFrame,
     BusyFrame,
     CancelFrame,
@@ -22,6 +25,7 @@ from peernode.wire.job_frames import (
     OfferFrame,
     ReceiptFrame,
     TokensFrame,
+    _read_frame,
     decode_frame,
     encode_frame,
 )
@@ -73,6 +77,36 @@ def test_log_probabilities_out_of_range_are_refused(logprobs: Value) -> None:
     assert decode_frame(canonical.encode([4, [1], "a", [[[1, -5, b"a"], []]]]))
     with pytest.raises(BadSchema):
         decode_frame(canonical.encode([4, [1], "a", logprobs]))
+
+
+@given(
+    st.tuples(
+        st.just(4) | st.integers(),
+        st.lists(st.integers(-5, 5) | st.integers() | st.booleans() | st.text(max_size=2) | st.none(), max_size=4)
+        | st.none()
+        | st.text(max_size=3),
+        st.text() | st.binary(max_size=3) | st.integers(),
+        st.just([]) | st.lists(st.integers(0, 3), max_size=2) | st.none() | st.text(max_size=1) | st.just(b""),
+    )
+)
+def test_tokens_are_taken_and_refused_in_few_steps_as_in_many(fields: tuple[Value, ...]) -> None:
+    def outcome(read: Callable[[], JobFrame]) -> JobFrame | str:
+        try:
+            return read()
+        except WireError as err:
+            return f"{type(err).__name__}: {err}"
+
+    try:
+        raw = canonical.encode(list(fields))
+    except WireError:
+        return
+    assert outcome(lambda: decode_frame(raw)) == outcome(lambda: _read_frame(canonical.decode(raw)))
+
+
+def test_more_tokens_than_a_frame_holds_are_refused() -> None:
+    assert decode_frame(canonical.encode([4, [7] * MAX_TOKENS_PER_FRAME, "", []]))
+    with pytest.raises(BadSchema):
+        decode_frame(canonical.encode([4, [7] * (MAX_TOKENS_PER_FRAME + 1), "", []]))
 
 
 @given(st.binary(max_size=100))
