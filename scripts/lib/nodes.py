@@ -27,7 +27,10 @@ class NodeFailed(Exception):
 
 
 class NodeProcess:
-    """One ``peernode serve``. ``args`` are further command-line arguments; ``inside`` is a command that runs it."""
+    """One ``peernode serve``. ``args`` are further command-line arguments; ``inside`` is a command that runs it.
+
+    ``program`` is what Python runs, if it is not the ordinary program.
+    """
 
     def __init__(
         self,
@@ -36,8 +39,10 @@ class NodeProcess:
         name: str = "node",
         listen: str = "/ip4/127.0.0.1/tcp/0",
         inside: Sequence[str] = (),
+        program: Sequence[str] = ("-m", "peernode"),
     ) -> None:
         self.inside = [*inside]
+        self.program = [*program]
         self.home = home
         self.name = name
         self.args = [*args]
@@ -57,8 +62,7 @@ class NodeProcess:
         command = [
             *self.inside,
             sys.executable,
-            "-m",
-            "peernode",
+            *self.program,
             "serve",
             "--home",
             str(self.home),
