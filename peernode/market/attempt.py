@@ -36,7 +36,7 @@ class Attempt:
         first: Callable[[Attempt], Awaitable[bool]],
         heard: Callable[[Attempt, JobEvent], Awaitable[None]],
     ) -> None:
-        self.candidate, self.terms = ranked
+        self.candidate, self.terms = ranked.candidate, ranked.terms
         self.job = job
         self.scope = trio.CancelScope()
         self.ended = trio.Event()

@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from peernode.chat.request import ChatRequest
 from peernode.chat.sampling import Sampling
 from peernode.chat.wishes import LATENCY, NO_WISHES, PRICE, THROUGHPUT, Wishes
 from peernode.market.routing import Candidate, Pace, Ranking, demand_of, rank
+from peernode.market.routing.rank import OTHERS
 from tests.samples import CARD
 
 IDLE = Candidate("a", CARD, slots=8, free_slots=8, queued=0, in_flight=0)
@@ -61,6 +63,21 @@ def test_a_prefix_in_a_cache_draws_the_job_until_the_queue_outweighs_it() -> Non
     warm = replace(IDLE, peer="warm", hit_tokens=1900)
     assert ranked(warm, IDLE, request=long).order[0].candidate.peer == "warm"
     assert ranked(replace(warm, ahead=60), IDLE, request=long).order[0].candidate.peer == "a"
+
+
+def test_where_many_are_a_wait_counts_for_those_behind_too() -> None:
+    idle = ranked(IDLE).order[0]
+    assert idle.cost_s == idle.terms.expected_s
+    full = ranked(replace(IDLE, free_slots=0, queued=4)).order[0]
+    waited_s = full.terms.queue_s + full.terms.prefill_s
+    assert full.cost_s == pytest.approx(full.terms.expected_s + OTHERS * waited_s)
+    # Nobody is slower for this job than the full one, and yet it costs all of them less.
+    fast, slow = Pace(prefill_s=0.002, decode_s=0.01, job_s=4.0), Pace(prefill_s=0.002, decode_s=0.04)
+    line = replace(IDLE, peer="line", pace=fast, free_slots=0, queued=3)
+    calm = replace(IDLE, peer="calm", pace=slow)
+    by_time = sorted(ranked(line, calm).order, key=lambda each: each.terms.expected_s)
+    assert [each.candidate.peer for each in by_time] == ["line", "calm"]
+    assert first(line, calm) == "calm"
 
 
 def test_whoever_breaks_its_word_comes_later() -> None:

@@ -1,7 +1,9 @@
 """Whom to ask first: a pure function from a demand and candidates to an order, with the terms that made it.
 
 The score is the expected time to the end of the answer, in seconds: to the peer and back, what waits there before us,
-the part of the prompt that its cache lacks, the answer; all divided by how often that peer ends what it began. The
+the part of the prompt that its cache lacks, the answer; all divided by how often that peer ends what it began. To that
+comes what the job costs others: who stands in a line and has a prompt computed makes those behind wait, more of them
+where there are more jobs (Pigou; with selfish choices everybody crowds at the fastest, until they are no faster). The
 first place among near-equals is drawn by chance between two (Mitzenmacher, "The power of two choices"): adverts are
 seconds old, and whoever takes the minimum of stale numbers runs where everybody runs.
 """
@@ -23,6 +25,8 @@ HEALTHY_AFTER_S = 30.0
 # Expected times that differ by less are equal: so much is known of the load of others.
 NEAR_SHARE = 1.08
 NEAR_S = 0.005
+# A second of waiting or computing at a peer whose slots are all taken costs others so many seconds.
+OTHERS = 4.0
 # A price is no reason to wait this many times longer than at the fastest.
 SLOW_SHARE = 4.0
 SLOW_S = 2.0
@@ -45,10 +49,11 @@ class Terms(NamedTuple):
 
 
 class Ranked(NamedTuple):
-    """One candidate and its terms."""
+    """One candidate and its terms. ``cost_s``: the expected time, and with it what the job costs others there."""
 
     candidate: Candidate
     terms: Terms
+    cost_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,7 @@ def rank(demand: Demand, candidates: Sequence[Candidate], now: float, rng: rando
 def _score(demand: Demand, candidates: Sequence[Candidate], sick_since: float) -> list[Ranked]:
     prompt, completion = demand.prompt_tokens, demand.completion_tokens
     scored = []
+    new = tuple.__new__  # what a NamedTuple's own constructor calls, a step later
     for c in candidates:
         pace = c.pace
         slots = c.slots or 1
@@ -94,22 +100,31 @@ def _score(demand: Demand, candidates: Sequence[Candidate], sick_since: float) -
         prefill_s = (prompt - hit) * pace.prefill_s if hit < prompt else 0.0
         decode_s = completion * (pace.decode_s + pace.crowd_s * (ahead if over <= 0 else slots - 1))
         reliability = pace.reliability
+        full = ahead / slots if over < 0 else 1.0
         first = (pace.round_trip_s + queue_s + prefill_s + c.load_s) / reliability
+        expected_s = first + decode_s / reliability
         scored.append(
-            Ranked(
-                c,
-                Terms(
-                    first + decode_s / reliability,
-                    first,
-                    pace.round_trip_s,
-                    queue_s,
-                    prefill_s,
-                    decode_s,
-                    c.load_s,
-                    reliability,
-                    hit,
-                    cost_of(c, demand) if c.card.price_prompt or c.card.price_completion else 0,
-                    c.wavered_s < sick_since,
+            new(
+                Ranked,
+                (
+                    c,
+                    new(
+                        Terms,
+                        (
+                            expected_s,
+                            first,
+                            pace.round_trip_s,
+                            queue_s,
+                            prefill_s,
+                            decode_s,
+                            c.load_s,
+                            reliability,
+                            hit,
+                            cost_of(c, demand) if c.card.price_prompt or c.card.price_completion else 0,
+                            c.wavered_s < sick_since,
+                        ),
+                    ),
+                    expected_s + OTHERS * full * (queue_s + prefill_s) / reliability,
                 ),
             )
         )
@@ -123,11 +138,11 @@ def _balance(scored: list[Ranked], rng: random.Random, *, priced: bool) -> None:
     """
     if not scored:
         return
-    scored.sort(key=_by_time)
+    scored.sort(key=_by_cost)
     healthy = [ranked for ranked in scored if ranked.terms.healthy]
     base = healthy or scored
-    limit = base[0].terms.expected_s * SLOW_SHARE + SLOW_S
-    first = [ranked for ranked in base if ranked.terms.expected_s <= limit]
+    limit = base[0].cost_s * SLOW_SHARE + SLOW_S
+    first = [ranked for ranked in base if ranked.cost_s <= limit]
     if len(first) > 1:
         price = first[0].terms.credits
         if priced and any(ranked.terms.credits != price for ranked in first):
@@ -165,9 +180,9 @@ def _draw(ranked: list[Ranked], rng: random.Random) -> None:
     """
     if ranked[0].candidate.local:
         return
-    limit = ranked[0].terms.expected_s * NEAR_SHARE + NEAR_S
+    limit = ranked[0].cost_s * NEAR_SHARE + NEAR_S
     near = 1
-    while near < len(ranked) and ranked[near].terms.expected_s <= limit:
+    while near < len(ranked) and ranked[near].cost_s <= limit:
         near += 1
     if near > 2:
         chosen = min(rng.randrange(near), rng.randrange(near))
@@ -176,8 +191,8 @@ def _draw(ranked: list[Ranked], rng: random.Random) -> None:
         ranked[0], ranked[1] = ranked[1], ranked[0]
 
 
-def _by_time(ranked: Ranked) -> float:
-    return ranked.terms.expected_s
+def _by_cost(ranked: Ranked) -> float:
+    return ranked.cost_s
 
 
 def _sick_last(ranked: Ranked) -> bool:
