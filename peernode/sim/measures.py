@@ -59,8 +59,8 @@ class Measures:
         shares = []
         for (coordinator, model, _), trail in self.trails.items():
             if len(trail.places) >= after:
-                later = self.jobs[coordinator, model] - trail.places[after - 1]
-                if later >= after:
+                later = self.jobs[coordinator, model] - (trail.places[after - 1] if after else 0)
+                if later > after:
                     shares.append((len(trail.places) - after) / later)
         return (sum(shares) / len(shares), max(shares), len(shares)) if shares else (0.0, 0.0, 0)
 

@@ -18,7 +18,8 @@ class Result:
     """One policy in one scenario. Times in seconds, shares from 0 to 1.
 
     ``curve``: the first token's percentiles, evenly spaced. ``hits`` of prompt tokens; ``seen``: what a cache of no
-    bounds in common would have hit. ``liar_share``: (mean, largest, pairs judged) after ``JUDGED_AFTER`` jobs.
+    bounds in common would have hit. ``liar_jobs_share``: the part of a coordinator's traffic for its model that a
+    liar got from the beginning on; ``liar_share``: (mean, largest, pairs judged) after ``JUDGED_AFTER`` jobs.
     """
 
     policy: str
@@ -36,6 +37,7 @@ class Result:
     lost: int
     failed: int
     swallowed: int
+    liar_jobs_share: float
     liar_share: tuple[float, float, int]
     liar_curve: tuple[tuple[int, float], ...]
     curve: tuple[float, ...]
@@ -61,6 +63,7 @@ class Result:
             lost=seen.lost,
             failed=seen.failed,
             swallowed=seen.swallowed,
+            liar_jobs_share=seen.liar_share(after=0)[0],
             liar_share=seen.liar_share(),
             liar_curve=tuple(seen.liar_curve()),
             curve=points,
@@ -101,7 +104,8 @@ class Report:
                 f"A liar's share of a coordinator's traffic after {JUDGED_AFTER} of its jobs: {mean:.1%} in the mean, "
                 f"{largest:.1%} at most ({pairs} judged)."
                 if pairs
-                else f"No liar was given {JUDGED_AFTER} jobs by any coordinator."
+                else f"No liar was given {JUDGED_AFTER} jobs by any coordinator; from its first job on, it got "
+                f"{ours.liar_jobs_share:.1%} of the traffic for its model."
             )
         if self.scenario.black_holes:
             said.append(f"Requests that met a black hole: {ours.swallowed / ours.asked:.2%}; failed: {ours.failed}.")

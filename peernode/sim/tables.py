@@ -51,7 +51,8 @@ def _columns(report: Report) -> list[tuple[str, Callable[[Result], str]]]:
     if scenario.black_holes:
         columns.append(("met a black hole", lambda result: _share(result, result.swallowed)))
     if scenario.liars:
-        columns.append((f"liar's share after {JUDGED_AFTER} jobs", _liar))
+        columns.append(("a liar's share", lambda result: f"{result.liar_jobs_share:.1%}"))
+        columns.append((f"after {JUDGED_AFTER} of its jobs", _liar))
     return columns
 
 
