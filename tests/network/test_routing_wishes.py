@@ -178,6 +178,27 @@ def test_allow_fallbacks(market: Market) -> None:
         assert (attempt["provider"], attempt["model"], attempt["code"]) == (market.cheap.peer_id, "m", "busy")
 
 
+def test_an_answer_that_breaks_off_names_who_was_lost(market: Market, tmp_path: Path) -> None:
+    config = tmp_path / "doomed.toml"
+    config.write_text(model_table(write_tiny_model(tmp_path / "doomed.gguf", seed=4, layers=64), "doomed", 0))
+    args = ("--network", "test", "--no-http", "--join", market.edge.address, "--config", str(config))
+    doomed = NodeProcess(tmp_path / "doomed", *args, name="doomed").start()
+    try:
+        market.edge.wait_for_offer(doomed.peer_id)
+        body = market.body(model="doomed", max_tokens=1600, stream=True)
+        with market.client.stream("POST", "/v1/chat/completions", json=body) as answer:
+            chunks = (json.loads(line[6:]) for line in answer.iter_lines() if line.startswith("data: {"))
+            next(chunk for chunk in chunks if chunk["choices"][0]["delta"].get("content"))
+            doomed.kill()
+            *_, last = chunks
+    finally:
+        doomed.kill()
+    attempts = last["error"]["metadata"]["attempts"]  # the first, and vain ones to reach it again
+    assert {(each["provider"], each["model"]) for each in attempts} == {(doomed.peer_id, "doomed")}
+    assert attempts[0]["code"] == "provider_failed"
+    assert attempts[0]["seconds"] > 0
+
+
 def test_require_parameters(market: Market) -> None:
     order = [market.plain.peer_id]
     assert market.by({"order": order}, tools=[TOOL]) == "plain"
