@@ -17,6 +17,7 @@ from peernode.mesh.hardening import (
     dial_delay,
     inbound_slots,
     lingering_handlers,
+    noise_reads,
     peer_gate,
     prompt_writes,
     pubsub_conduct,
@@ -79,6 +80,7 @@ MENDS: Final[dict[str, Callable[[], None]]] = {
     "stream_notices": stream_notices.mend,
     "quick_locks": quick_locks.mend,
     "read_ahead": read_ahead.mend,
+    "noise_reads": noise_reads.mend,
     "prompt_writes": prompt_writes.mend,
 }
 
