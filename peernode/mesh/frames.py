@@ -126,7 +126,10 @@ class FrameStream:
                 await self._stream.close_write()
         except Exception as error:  # noqa: BLE001 - a stream that cannot be closed is gone already
             log.debug("stream_close_failed", peer=self.peer_id, error=repr(error))
-        self._nursery.start_soon(self._linger)
+        try:
+            self._nursery.start_soon(self._linger)
+        except RuntimeError:  # the host fell, and its nursery takes no more tasks
+            await self._reset()
 
     async def abort(self) -> None:
         """Reset the stream at once, dropping what was not delivered. Safe to call at any time, any number of times."""

@@ -191,3 +191,18 @@ async def test_what_was_sent_before_close_is_read_to_the_end(conversation):
             await stream.close()
             closed.set()
             await got.wait()
+
+
+async def test_when_the_nursery_takes_no_more_tasks_a_stream_still_ends(start_host, dial, open_stream):
+    async def quiet(stream):
+        await trio.sleep_forever()
+
+    with trio.fail_after(60):
+        async with start_host({PROTOCOL: quiet}) as server, start_host() as client:
+            await dial(client, server)
+            async with trio.open_nursery() as fallen:
+                streams = [FrameStream(await open_stream(client, server, PROTOCOL), fallen) for _ in range(2)]
+            with pytest.raises(StreamClosed):
+                await streams[0].receive(30)
+            for stream in streams:
+                await stream.close()
