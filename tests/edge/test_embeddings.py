@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import struct
+from dataclasses import replace
 
 import httpx
 import trio
@@ -10,6 +12,8 @@ import trio
 from peernode.chat.embedding_request import EmbeddingRequest, vector_line
 from peernode.chat.errors import ProviderBusy, ReceiptRefused
 from peernode.chat.events import Failed, Finished, Started, Tokens, Usage
+from peernode.chat.route import LeftOut, Route
+from peernode.chat.wishes import Wishes
 from tests.edge.conftest import PROVIDER, RECEIPT, EdgeUnderTest, Step
 
 LINES = "".join(vector_line(struct.pack("<2f", *vector)) for vector in ((1, 0), (0, 1)))
@@ -36,6 +40,16 @@ async def test_the_answer_comes_whole_with_its_bill(edge: EdgeUnderTest) -> None
     assert body["provider"] == PROVIDER.peer_id
     assert answer.headers["x-peernode-receipt"] == body["receipt"]["digest"]
     assert edge.runner.jobs[0].request == EmbeddingRequest(("a", "b"))
+
+
+async def test_wishes_go_with_the_job_and_the_answer_names_the_model_and_the_choice(edge: EdgeUnderTest) -> None:
+    edge.client.headers["X-Peernode-Route"] = "1"
+    started = replace(STARTED, model_id="org/other", route=Route((), (LeftOut("12D3KooWb", "org/tiny", "only"),)))
+    wishes = {"models": ["org/other"], "provider": {"ignore": ["12D3KooWb"]}}
+    answer = await ask(edge, started, Tokens(LINES, ()), FINISHED, RECEIPT, **wishes)
+    assert answer.json()["model"] == "org/other"
+    assert json.loads(answer.headers["x-peernode-route"])["excluded"][0]["reason"] == "only"
+    assert edge.runner.jobs[0].wishes == Wishes(("org/other",), ignore=("12D3KooWb",))
 
 
 async def test_a_failure_has_its_status(edge: EdgeUnderTest) -> None:
