@@ -156,10 +156,15 @@ class _Order:
             log.info("countersignature_unconfirmed", request_id=self._ordered.offer.request_id, reason=str(err))
 
     async def _wind_up(self) -> None:
-        """The client left: stop the provider, and take in its receipt for exactly what it sent."""
+        """The client left, or another was faster: stop the provider, and take in its receipt for exactly what it sent.
+
+        Nothing is owed to who sent nothing, and nothing is waited for: it may be frozen.
+        """
         try:
             if self._talk.state in {State.OFFERED, State.RUNNING}:
                 await self._talk.cancel()
+                if not self._delivery.begun:
+                    return
             while self._talk.state in {State.OFFERED, State.RUNNING}:
                 match await self._talk.receive(LAST_DUTIES_S):
                     case TokensFrame(ids, text):

@@ -345,6 +345,8 @@ class Mesh:
             if not connected or not life.connections.watch.live(peer_id):
                 self.directory.suspect(peer_id)
             raise DialFailed(f"Peer {peer_id} did not open {protocol}.", cause=str(error)) from error
+        if self._life is not life:  # the host fell meanwhile, and its nursery takes no more readers
+            raise DialFailed("The mesh is not running.")
         self.traffic.flow(protocol).opened_out += 1
         return self._conversation(net_stream, life.nursery, protocol)
 

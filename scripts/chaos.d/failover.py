@@ -40,6 +40,8 @@ LEAST_ALIKE = 0.85
 WORST_GAP_S = {"silence": 12.0, "stop": 7.0, "black_hole": 7.0}
 OTHER_GAP_S = 3.0
 DEAD_S = 0.5
+# Of the edge, shown where something was wrong.
+LOG_LINES = 30
 MAX_TOKENS = 96
 # Short answers are passed over, and the last tokens may be under way when a signal comes.
 LEAST_TOKENS, LAST_TOKENS = 24, 12
@@ -176,6 +178,9 @@ def run(
                 said = f"{kind} {len(verdicts)}: at token {verdict.seam}, on after {verdict.gap_s:.2f} s"
                 alike = "identical" if verdict.identical else f"alike up to token {verdict.alike}"
                 console.print(f"{said}, {alike} {'; '.join(verdict.broken)}", highlight=False, markup=False)
+                if verdict.broken:
+                    for line in network.edge.log[-LOG_LINES:]:
+                        console.print(json.dumps(line), highlight=False, markup=False)
     broken = [said for kind in found for said in promises(kind, found[kind], patience=options.patience)]
     if ALL in kinds:
         broken += lose_all(scratch / ALL, options.model, console)

@@ -137,7 +137,7 @@ async def test_who_has_another_file_of_that_name_does_not_go_on(tmp_path: Path, 
 async def test_a_late_first_token_has_a_second_provider_asked_and_the_loser_is_let_go(tmp_path: Path) -> None:
     silent = ScriptedEngine(WORDS)
     silent.pause_at = 0
-    async with network(tmp_path, [silent, ScriptedEngine(WORDS)]) as (edge, (_, second)):
+    async with network(tmp_path, [silent, ScriptedEngine(WORDS)]) as (edge, (first, second)):
         events = await collect(edge.coordinator, job())
         assert events[0] == Started(second.peer_id, CARD.id)
         assert text_of(events) == "".join(WORDS)
@@ -145,6 +145,7 @@ async def test_a_late_first_token_has_a_second_provider_asked_and_the_loser_is_l
             await silent.freed.wait()
         assert not edge.candidates.experience.in_flight
         assert edge.store.owed(coordinator=edge.peer_id, provider=second.peer_id) > 0
+        assert edge.store.owed(coordinator=edge.peer_id, provider=first.peer_id) == 0
 
 
 async def test_whoever_takes_jobs_and_never_answers_is_left_alone_though_others_rescue_them(tmp_path: Path) -> None:
