@@ -19,7 +19,7 @@ from peernode.sim.network import Network
 from peernode.sim.plots import plot
 from peernode.sim.policies import POLICIES
 from peernode.sim.results import Report, Result
-from peernode.sim.scenario import SCENARIOS, Scenario, scenario_of
+from peernode.sim.scenario import COORDINATORS, SCENARIOS, Scenario, scenario_of
 from peernode.sim.tables import markdown_of, table_of
 
 MOST_NODES = 10_000
@@ -33,7 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reports = []
         for name in options.scenario or ["mixed"]:
             scenario = scenario_of(
-                name, nodes=options.nodes, seconds=options.seconds, load=options.load, seed=options.seed
+                name,
+                nodes=options.nodes,
+                seconds=options.seconds,
+                load=options.load,
+                seed=options.seed,
+                coordinators=options.coordinators,
             )
             report = simulate(scenario, options.policies or list(POLICIES), console)
             reports.append(report)
@@ -72,6 +77,7 @@ def _write(reports: Sequence[Report], folder: Path) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m peernode.sim", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--nodes", type=_nodes, default=200, help=f"providers, up to {MOST_NODES}")
+    parser.add_argument("--coordinators", type=int, default=COORDINATORS, help="nodes that are asked by clients")
     parser.add_argument("--seconds", type=float, default=90.0, help="simulated; the first third warms up")
     parser.add_argument("--load", type=float, default=0.8, help="arriving work as a share of what all nodes can do")
     parser.add_argument("--seed", type=int, default=1)

@@ -16,7 +16,7 @@ from peernode.sim.measures import Measures
 from peernode.sim.policies import Policy
 from peernode.sim.provider import Manner, Provider
 from peernode.sim.scenario import Scenario
-from peernode.sim.workload import ANSWER_TOKENS, TURN_S, Agent, Ask, Workload, popularity
+from peernode.sim.workload import ANSWER_TOKENS, TURN_S, Agent, Ask, Workload, new_tokens, popularity
 from peernode.wire.advert import ADVERT_DIGEST_BYTES, MAX_LEASE_MS, Advert, ModelCard, SignedAdvert
 from peernode.wire.renewal import Renewal, SignedRenewal
 
@@ -45,7 +45,6 @@ class Network:
         self._arrivals = random.Random(f"{scenario.seed}/arrivals")
         self._churn = random.Random(f"{scenario.seed}/churn")
         self._models = tuple(f"model-{number}" for number in range(scenario.models))
-        self._workload = Workload(scenario, self._models)
         self._seen: dict[str, set[bytes]] = {model: set() for model in self._models}
         self._open: dict[Journey, None] = {}
         self.coordinators = [
@@ -66,6 +65,8 @@ class Network:
             scenario.first_token_s,
         )
         self._settle_all()
+        # Every model is asked for as often as its nodes can bear, so that none is overloaded by bad luck with speeds.
+        self._workload = Workload(scenario, {model: self.capacity(model) for model in self._models})
 
     def run(self) -> Measures:
         """To the end of the scenario's time."""
@@ -97,15 +98,15 @@ class Network:
         self.measures.busy = used / (slots * scenario.seconds)
         return self.measures
 
-    def capacity(self) -> float:
-        """Requests per second that all nodes can answer together, with caches used well.
+    def capacity(self, model: str = "") -> float:
+        """Requests per second that all nodes (with ``model``) can answer together, with caches used well.
 
         Prompts are computed one after the other, answers side by side: whichever is full first.
         """
-        new = self._workload.new_tokens()
+        new = new_tokens(self.scenario)
         total = 0.0
         for provider in self.providers.values():
-            if provider.manner is not Manner.BLACK_HOLE:
+            if provider.manner is not Manner.BLACK_HOLE and model in ("", provider.model):
                 prefill_s = new * provider.prefill_s
                 each_s = provider.decode_s + provider.crowd_s * (provider.slots - 1)
                 total += min(1 / prefill_s, provider.slots / (prefill_s + ANSWER_TOKENS * each_s))

@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 
 from peernode.errors import PeernodeError
 
-# One model for so many nodes, and one coordinator; of these never more than so many.
+# One model for so many nodes; coordinators unless a number is named.
 NODES_PER_MODEL = 50
-NODES_PER_COORDINATOR = 50
-MOST_COORDINATORS = 20
+COORDINATORS = 4
 
 
 class UnknownScenario(PeernodeError):
@@ -32,7 +31,7 @@ class Scenario:
     name: str = "mixed"
     nodes: int = 200
     models: int = 4
-    coordinators: int = 4
+    coordinators: int = COORDINATORS
     slots: int = 8
     queue_limit: int = 32
     speed_ratio: float = 10.0
@@ -69,7 +68,9 @@ SCENARIOS: dict[str, tuple[str, dict[str, float]]] = {
 }
 
 
-def scenario_of(name: str, *, nodes: int, seconds: float, load: float, seed: int) -> Scenario:
+def scenario_of(
+    name: str, *, nodes: int, seconds: float, load: float, seed: int, coordinators: int = COORDINATORS
+) -> Scenario:
     """A named scenario for a network of some size. Raises UnknownScenario."""
     if name not in SCENARIOS:
         raise UnknownScenario(f"There is no scenario {name!r}.", remedy=f"Choose among: {', '.join(SCENARIOS)}.")
@@ -77,7 +78,7 @@ def scenario_of(name: str, *, nodes: int, seconds: float, load: float, seed: int
         name=name,
         nodes=nodes,
         models=max(1, nodes // NODES_PER_MODEL),
-        coordinators=min(max(2, nodes // NODES_PER_COORDINATOR), MOST_COORDINATORS),
+        coordinators=coordinators,
         seconds=seconds,
         warm_up_s=seconds / 3,
         cool_down_s=seconds / 9,

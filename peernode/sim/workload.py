@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from peernode.market.routing.affinity import BLOCK_TOKENS
@@ -57,11 +58,10 @@ class Agent:
 
 
 class Workload:
-    """Draws agents and questions; some models are asked for more often than others."""
+    """Draws agents and questions. ``shares``: how often each model is asked for, in any unit."""
 
-    def __init__(self, scenario: Scenario, models: tuple[str, ...]) -> None:
-        self._models = models
-        self._shares = popularity(len(models))
+    def __init__(self, scenario: Scenario, shares: Mapping[str, float]) -> None:
+        self._models, self._shares = tuple(shares), tuple(shares.values())
         self._rng = random.Random(f"{scenario.seed}/asks")
         self._scenario = scenario
         self._begun = 0
@@ -100,15 +100,15 @@ class Workload:
         share = self._scenario.agents
         return 1 - share + share * self._scenario.turns
 
-    def new_tokens(self) -> float:
-        """Prompt tokens that a request has to have computed, in the mean, where caches are used well."""
-        turns = self._scenario.agents * self._scenario.turns
-        questions = 1 - self._scenario.agents
-        return (turns * NEW_TOKENS_OF_A_TURN + questions * QUESTION_TOKENS) / (turns + questions)
+
+def new_tokens(scenario: Scenario) -> float:
+    """Prompt tokens that a request has to have computed, in the mean, where caches are used well."""
+    turns, questions = scenario.agents * scenario.turns, 1 - scenario.agents
+    return (turns * NEW_TOKENS_OF_A_TURN + questions * QUESTION_TOKENS) / (turns + questions)
 
 
 def popularity(models: int) -> list[float]:
-    """The share of each model in what is asked for, and in the nodes that have it."""
+    """The share of each model in the nodes that have it."""
     weights = [1 / (place + 3) for place in range(models)]
     return [weight / sum(weights) for weight in weights]
 

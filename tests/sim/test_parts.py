@@ -108,7 +108,7 @@ def test_a_black_hole_takes_everything_and_says_nothing() -> None:
 
 
 def test_an_agents_prompts_grow_out_of_each_other() -> None:
-    workload = Workload(Scenario(agents=1.0, turns=6), ("m",))
+    workload = Workload(Scenario(agents=1.0, turns=6), {"m": 1.0})
     agent = workload.begin()
     assert isinstance(agent, Agent)
     first, second = agent.ask(), agent.ask()
@@ -117,13 +117,13 @@ def test_an_agents_prompts_grow_out_of_each_other() -> None:
 
 
 def test_agents_of_a_kind_have_their_scaffold_in_common_and_questions_nothing() -> None:
-    agents = Workload(Scenario(agents=1.0, kinds=1), ("m",))
+    agents = Workload(Scenario(agents=1.0, kinds=1), {"m": 1.0})
     one, other = agents.begin(), agents.begin()
     assert isinstance(one, Agent)
     assert isinstance(other, Agent)
     assert one.blocks == other.blocks
     assert not set(one.ask().blocks[len(other.blocks) :]) & set(other.ask().blocks)
-    questions = Workload(Scenario(agents=0.0), ("m",))
+    questions = Workload(Scenario(agents=0.0), {"m": 1.0})
     asks = [questions.begin() for _ in range(20)]
     blocks = [block for ask in asks if isinstance(ask, Ask) for block in ask.blocks]
     assert len(blocks) == len(set(blocks)) > 0
