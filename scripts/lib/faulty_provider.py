@@ -62,12 +62,15 @@ class FaultyStream:
     async def _black_hole(self, payload: bytes) -> None:
         tcp = _tcp_of(self._stream)
 
+        read = tcp.read
+
         async def swallow(data: bytes) -> None:
             await trio.lowlevel.checkpoint()
 
         async def nothing(n: int | None = None) -> bytes:
-            await trio.sleep(SILENT_S)
-            return b""
+            while await read(n):
+                pass
+            return b""  # closed on one side or the other
 
         tcp.write, tcp.read = swallow, nothing
         await self._stream.send(payload)
