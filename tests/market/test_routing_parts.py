@@ -23,6 +23,17 @@ def test_a_peers_word_stands_until_our_own_jobs_there_change() -> None:
     assert loads.of("p", 2, 3, 4) == 4  # its newest word is older than our newest jobs
 
 
+def test_who_leaves_out_our_own_jobs_again_and_again_is_not_believed() -> None:
+    loads = Loads()
+    for word in range(500):
+        loads.of(f"p{word}", 1, 10, 2)  # five times our own everywhere
+    assert loads.of("liar", 1, 0, 3) == 3  # once: they may have been on the way
+    assert loads.of("liar", 2, 0, 3) == pytest.approx(15, rel=0.1)
+    for word in range(3, 12):
+        loads.of("liar", word, 12, 3)
+    assert loads.of("liar", 12, 4, 3) == 4  # and is believed again when its words agree with what we see
+
+
 def test_others_are_taken_to_do_as_we_do() -> None:
     loads = Loads()
     for word in range(500):
