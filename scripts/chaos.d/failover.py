@@ -201,7 +201,8 @@ def main() -> None:
     options = parser.parse_args()
     with orderly() as console, tempfile.TemporaryDirectory(prefix="peernode-failover-") as scratch:
         found, missed, broken = run(options, console, Path(scratch))
-        show(console, found, missed)
+        if found:
+            show(console, found, missed)
     for said in broken:
         console.print(f"BROKEN: {said}", highlight=False, markup=False)
     console.print("all promises kept" if not broken else f"{len(broken)} broken")
