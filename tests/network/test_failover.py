@@ -141,7 +141,8 @@ def test_what_a_stop_string_holds_back_at_the_seam_is_neither_lost_nor_said_twic
     whole = unbroken(network, body)
     at, stop = straddling(whole)
     cut, seams = broken_off(network, "reset", {**body, "stop": [stop]}, at)
-    assert (cut.faults(), seams) == ([], [at])
+    assert (cut.faults(), len(seams)) == ([], 1)
+    assert at - 2 <= seams[0] <= at
     assert (cut.text, cut.reasons) == (whole.text[: whole.text.index(stop)], ["stop"])
     # The same is held back there, and turns out not to be the end.
     on, _ = broken_off(network, "reset", {**body, "stop": [stop[:-1] + "\u0001"]}, at)
@@ -150,14 +151,19 @@ def test_what_a_stop_string_holds_back_at_the_seam_is_neither_lost_nor_said_twic
 
 
 def straddling(whole: StreamedAnswer) -> tuple[int, str]:
-    """(tokens, a string that begins in the last of them and ends in the next), for its first place in the text."""
+    """(tokens, a string that begins some tokens before and ends behind them), for its first place in the text.
+
+    Tokens travel together at times, so that a break comes one or two sooner than it was planned.
+    """
     for at in range(8, len(whole.tokens) - 8):
-        one, other = whole.tokens[at - 1 : at + 1]
-        if len(one) > 1 and len(other) > 1 and (one + other).isascii():
-            stop = (one[-2:] + other[:2]).decode()
-            if whole.text.index(stop) == len(complete(whole.tokens[:at])) - 2:
+        *others, last = whole.tokens[at - 2 : at + 2]
+        first = whole.tokens[at - 3]
+        pieces = [first[-2:], *others, last[:2]]
+        if b"".join(pieces).isascii() and len(first) > 1 and len(last) > 1:
+            stop = b"".join(pieces).decode()
+            if whole.text.index(stop) == len(complete(whole.tokens[: at - 2])) - 2:
                 return at, stop
-    raise AssertionError("no two tokens of the answer are unlike all before")
+    raise AssertionError("the answer says everything twice")
 
 
 def test_a_break_at_the_very_end_costs_no_token(network: FailoverNetwork) -> None:
