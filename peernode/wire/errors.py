@@ -39,3 +39,9 @@ class BadPeerId(WireError):
     """Not the text or bytes of an ed25519 libp2p peer id."""
 
     code = "bad_peer_id"
+
+
+class BadProof(WireError):
+    """What a proof is said to prove does not follow from it."""
+
+    code = "bad_proof"
