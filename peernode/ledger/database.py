@@ -1,77 +1,170 @@
-"""Opening the ledger's SQLite file: WAL, full sync (a commit is on the disk), one writer at a time."""
+"""The ledger's database: SQLite in a file (WAL, full sync), or PostgreSQL by URL; opening migrates it to this version.
+
+One transaction writes at a time, in SQLite by its lock and in PostgreSQL by an advisory lock: works may read, decide
+and write without races, also beside other nodes. Readers never wait.
+"""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from peernode.ledger.errors import LedgerError
-from peernode.ledger.schema import SCHEMA_VERSION, metadata
+from peernode.ledger.migrations import migrate
+from peernode.ledger.writer import Writer
 
 BUSY_TIMEOUT_MS = 10_000
+# Names the lock among all advisory locks of a PostgreSQL database: "peernode", roughly.
+_WRITE_LOCK = 0x70656572_6E6F6465
+# An edge that hangs with the lock in its hand loses it.
+_POSTGRESQL_OPTIONS = "-c idle_in_transaction_session_timeout=30s -c lock_timeout=30s -c synchronous_commit=on"
 
 
-def open_database(path: Path) -> Engine:
-    """Open or create the ledger at ``path``. Raises LedgerError when it is not one, or of a newer version."""
-    engine = create_engine(f"sqlite+pysqlite:///{path}", connect_args={"check_same_thread": False})
-    event.listen(engine, "connect", _configure)
-    event.listen(engine, "begin", _begin_immediate)
+class Database:
+    """An open ledger. ``own`` is the peer id of the node whose rows are read and written; "" reads those of all."""
+
+    def __init__(self, engine: Engine, *, own: str) -> None:
+        self._engine = engine.execution_options(own=own)
+        self._reading = self._engine.execution_options(reading=True)
+        self.own = own
+        self.writer = Writer(self._engine)
+
+    @classmethod
+    def open(cls, where: Path | str, *, own: str) -> Database:
+        """Open or create, and bring to this version. ``where``: a file, or a URL like postgresql://user@host/name.
+
+        Raises LedgerError when it cannot be used, or was written by a newer version.
+        """
+        url = _url_of(where)
+        engine = _engine(url)
+        try:
+            with engine.begin() as db:
+                migrate(db, own=own)
+        except SQLAlchemyError as err:
+            engine.dispose()
+            raise _unusable(url, err) from err
+        except LedgerError:
+            engine.dispose()
+            raise
+        if url.get_backend_name() == "sqlite":
+            Path(str(url.database)).chmod(0o600)
+        return cls(engine, own=own)
+
+    @classmethod
+    def open_readonly(cls, where: Path | str, *, own: str = "") -> Database:
+        """Open one that exists to read it, beside a running node if there is one. Raises LedgerError."""
+        url = _url_of(where)
+        in_file = url.get_backend_name() == "sqlite"
+        engine = _sqlite_reader(Path(str(url.database))) if in_file else _engine(url)
+        database = cls(engine, own=own)
+        try:
+            with database.reader() as db:
+                db.execute(text("SELECT count(*) FROM events WHERE id = 0")).scalar_one()
+        except SQLAlchemyError as err:
+            engine.dispose()
+            raise _unusable(url, err) from err
+        return database
+
+    @contextmanager
+    def reader(self) -> Iterator[Connection]:
+        """A connection that reads one consistent state."""
+        with self._reading.connect() as db:
+            yield db
+
+    def close(self) -> None:
+        """Write what was submitted, and close. Again does nothing."""
+        self.writer.close()
+        self._engine.dispose()
+
+
+def own_of(db: Connection) -> str:
+    """The node in whose name ``db`` writes."""
+    own = db.get_execution_options()["own"]
+    assert isinstance(own, str)
+    return own
+
+
+def _url_of(where: Path | str) -> URL:
+    if isinstance(where, Path) or "://" not in where:
+        return URL.create("sqlite+pysqlite", database=str(where))
     try:
-        with engine.begin() as db:
-            version = db.execute(text("PRAGMA user_version")).scalar_one()
-            if version not in {0, SCHEMA_VERSION}:
-                raise LedgerError(
-                    "The ledger was written by another version of peernode.",
-                    cause=f"schema {version} in {path}, this version knows {SCHEMA_VERSION}",
-                    remedy="Run the version that wrote it, or point --home elsewhere.",
-                )
-            metadata.create_all(db)
-            db.execute(text(f"PRAGMA user_version = {SCHEMA_VERSION}"))
-    except DatabaseError as err:
-        raise _unusable(path, err) from err
-    path.chmod(0o600)
+        url = make_url(where)
+    except ArgumentError as err:
+        raise LedgerError("The ledger's URL cannot be read.", remedy="postgresql://USER@HOST/NAME") from err
+    if url.get_backend_name() != "postgresql":
+        raise LedgerError(
+            "A ledger is kept in a file or in PostgreSQL.",
+            cause=f"the URL is for {url.get_backend_name()}",
+            remedy="Use postgresql://USER@HOST/NAME, or leave ledger_url empty.",
+        )
+    return url.set(drivername="postgresql+psycopg")
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine(url, connect_args={"check_same_thread": False})
+        event.listen(engine, "connect", _configure_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    engine = create_engine(
+        url, pool_pre_ping=True, connect_args={"options": _POSTGRESQL_OPTIONS, "connect_timeout": 10}
+    )
+    event.listen(engine, "begin", _begin_postgresql)
     return engine
 
 
-def open_database_readonly(path: Path) -> Engine:
-    """Open an existing ledger to read it, beside a running node if there is one. Raises LedgerError."""
+def _sqlite_reader(path: Path) -> Engine:
     if not path.is_file():
         raise LedgerError(
             "There is no ledger here.",
             cause=f"{path} does not exist",
             remedy="Name the node's home directory with --home.",
         )
-    engine = create_engine(f"sqlite+pysqlite:///file:{path}?mode=ro&uri=true")
-    event.listen(engine, "connect", _configure_reader)
-    try:
-        with engine.connect() as db:
-            db.execute(text("SELECT count(*) FROM receipts")).scalar_one()
-    except DatabaseError as err:
-        raise _unusable(path, err) from err
+    engine = create_engine(
+        f"sqlite+pysqlite:///file:{path}?mode=ro&uri=true", connect_args={"check_same_thread": False}
+    )
+    event.listen(engine, "connect", _configure_sqlite_reader)
+    event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
-def _unusable(path: Path, err: DatabaseError) -> LedgerError:
-    return LedgerError(
-        "The ledger's file cannot be read.", cause=f"{path}: {err.orig}", remedy="Restore it from a backup."
-    )
+def _unusable(url: URL, err: SQLAlchemyError) -> LedgerError:
+    where = url.render_as_string(hide_password=True)
+    cause = f"{url.database if url.get_backend_name() == 'sqlite' else where}: {getattr(err, 'orig', err)}".strip()
+    if "no such table" in cause or "does not exist" in cause:
+        remedy = "It may be of an older version: start its node once, which brings it to this one."
+    elif url.get_backend_name() == "sqlite":
+        remedy = "Restore it from a backup."
+    else:
+        remedy = "Look whether the server runs, and whether ledger_url names it rightly."
+    return LedgerError("The ledger cannot be read.", cause=cause, remedy=remedy)
 
 
-def _configure(connection: sqlite3.Connection, _: object) -> None:
-    connection.isolation_level = None  # SQLAlchemy's begin event below starts transactions, not the driver
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+def _configure_sqlite(connection: sqlite3.Connection, _: object) -> None:
+    _configure_sqlite_reader(connection, _)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    # REPLACE deletes, too: with this the triggers that refuse to delete facts see it.
+    connection.execute("PRAGMA recursive_triggers = ON")
 
 
-def _configure_reader(connection: sqlite3.Connection, _: object) -> None:
+def _configure_sqlite_reader(connection: sqlite3.Connection, _: object) -> None:
+    connection.isolation_level = None  # SQLAlchemy's begin event below starts transactions, not the driver
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
 
 
-def _begin_immediate(connection: Connection) -> None:
+def _begin_sqlite(connection: Connection) -> None:
     # The write lock is taken at once: a transaction that reads and then writes cannot lose a race in between.
     reading = connection.get_execution_options().get("reading", False)
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    if not connection.get_execution_options().get("reading", False):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})")

@@ -1,112 +1,98 @@
 """The receipt store: append receipts, countersignatures and refusals; find them again.
 
-Every method that writes returns after the commit is on the disk. Methods block (call them from a worker thread) and
-may be called from several threads; SQLite's write lock orders them.
+Every method that writes returns after the commit is on the disk, and posts to the books in the same transaction.
+Methods block and may be called from several threads; those named ``…_soon`` give a future at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, Row, func, insert, select
+from sqlalchemy import Connection, insert, select
 
-from peernode.ledger.database import open_database, open_database_readonly
+from peernode.ledger import receipt_rows as rows
+from peernode.ledger.books import post
+from peernode.ledger.database import Database, own_of
 from peernode.ledger.errors import ReceiptConflict
+from peernode.ledger.holds import open_hold
+from peernode.ledger.receipt_events import given, taken
 from peernode.ledger.records import ReceiptRecord, Refusal
-from peernode.ledger.schema import countersignatures, receipts, refusals
+from peernode.ledger.schema import receipts, refusals
 from peernode.wire.countersignature import SignedCountersignature, open_countersignature
-from peernode.wire.receipt import NO_PREVIOUS, SignedReceipt, open_receipt
+from peernode.wire.receipt import SignedReceipt
+
+Build = Callable[[int, bytes], SignedReceipt]
+BuildTotal = Callable[[int], SignedCountersignature]
 
 
 class ReceiptStore:
-    """All receipts that this node made, countersigned or refused. ``own`` is its peer id."""
+    """All receipts that this node made, countersigned or refused."""
 
-    def __init__(self, engine: Engine, *, own: str) -> None:
-        self._engine = engine
-        self._reader = engine.execution_options(reading=True)
-        self._own = own
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     @classmethod
-    def open(cls, path: Path, *, own: str) -> ReceiptStore:
-        """Open or create. Raises LedgerError."""
-        return cls(open_database(path), own=own)
+    def open(cls, where: Path | str, *, own: str) -> ReceiptStore:
+        """Open or create the ledger for its receipts alone; ``own`` is the node's peer id. Raises LedgerError."""
+        return cls(Database.open(where, own=own))
 
     @classmethod
-    def open_readonly(cls, path: Path) -> ReceiptStore:
-        """Open an existing store to read it. Raises LedgerError."""
-        return cls(open_database_readonly(path), own="")
+    def open_readonly(cls, where: Path | str) -> ReceiptStore:
+        """Open an existing ledger to read it. Raises LedgerError."""
+        return cls(Database.open_readonly(where))
+
+    @property
+    def database(self) -> Database:
+        return self._database
 
     def close(self) -> None:
-        self._engine.dispose()
+        self._database.close()
 
-    def append(self, build: Callable[[int, bytes], SignedReceipt], *, now_ms: int) -> SignedReceipt:
+    def append(self, build: Build, *, now_ms: int) -> SignedReceipt:
         """Add this node's next receipt as a provider: ``build(seq, previous)`` makes it inside the transaction."""
-        with self._engine.begin() as db:
-            last = db.execute(
-                select(receipts.c.seq, receipts.c.digest)
-                .where(receipts.c.provider == self._own)
-                .order_by(receipts.c.seq.desc())
-                .limit(1)
-            ).first()
-            signed = build(last.seq + 1, last.digest) if last else build(1, NO_PREVIOUS)
-            self._insert(db, signed, now_ms)
-        return signed
+        return self.append_soon(build, now_ms=now_ms).result()
 
-    def countersign(
-        self, signed: SignedReceipt, build: Callable[[int], SignedCountersignature], *, now_ms: int
-    ) -> SignedCountersignature:
+    def append_soon(self, build: Build, *, now_ms: int) -> Future[SignedReceipt]:
+        def work(db: Connection) -> SignedReceipt:
+            seq, digest = rows.last_of_chain(db)
+            signed = build(seq + 1, digest)
+            rows.add_receipt(db, signed, now_ms)
+            return signed
+
+        return self._database.writer.submit(work)
+
+    def countersign(self, signed: SignedReceipt, build: BuildTotal, *, now_ms: int) -> SignedCountersignature:
         """As coordinator, take on ``signed``: ``build(cumulative)`` signs the new total owed to its provider.
 
-        Asking again for the same receipt gives the same countersignature. Raises ReceiptConflict when another
-        receipt for this part of the job is already countersigned.
+        Its credits are posted, from the hold of its request if there is one. Asking again for the same receipt gives
+        the same countersignature. Raises ReceiptConflict when another receipt for this part of the job is already
+        countersigned.
         """
-        receipt = signed.receipt
-        with self._engine.begin() as db:
-            held = db.execute(
-                select(countersignatures.c.raw).where(countersignatures.c.receipt_digest == signed.digest)
-            ).first()
-            if held:
-                return open_countersignature(held.raw)
-            other = db.execute(
-                select(receipts.c.digest)
-                .join(countersignatures, countersignatures.c.receipt_digest == receipts.c.digest)
-                .where(
-                    receipts.c.request_id == receipt.request_id,
-                    receipts.c.part == receipt.part,
-                    receipts.c.coordinator == receipt.coordinator,
-                )
-            ).first()
-            if other:
-                raise ReceiptConflict("Another receipt for this part of the job is already countersigned.")
-            owed = db.execute(
-                select(func.max(countersignatures.c.cumulative)).where(
-                    countersignatures.c.coordinator == receipt.coordinator,
-                    countersignatures.c.provider == receipt.provider,
-                )
-            ).scalar()
-            made = build((owed or 0) + receipt.credits)
-            self._insert(db, signed, now_ms)
-            self._insert_countersignature(db, made, now_ms)
-        return made
+        return self.countersign_soon(signed, build, now_ms=now_ms).result()
+
+    def countersign_soon(
+        self, signed: SignedReceipt, build: BuildTotal, *, now_ms: int
+    ) -> Future[SignedCountersignature]:
+        return self._database.writer.submit(lambda db: countersign(db, signed, build, now_ms=now_ms))
 
     def add_countersignature(self, made: SignedCountersignature, *, now_ms: int) -> None:
         """As provider, keep the coordinator's countersignature of a receipt that is here already. Idempotent."""
-        with self._engine.begin() as db:
-            digest = made.countersignature.receipt_digest
-            known = db.execute(
-                select(countersignatures.c.receipt_digest).where(countersignatures.c.receipt_digest == digest)
-            ).first()
-            if known is None:
-                self._insert_countersignature(db, made, now_ms)
+        self.add_countersignature_soon(made, now_ms=now_ms).result()
+
+    def add_countersignature_soon(self, made: SignedCountersignature, *, now_ms: int) -> Future[None]:
+        return self._database.writer.submit(lambda db: add_countersignature(db, made, now_ms=now_ms))
 
     def refuse(self, refusal: Refusal, *, signed: SignedReceipt | None = None) -> None:
         """Record a refused receipt; ``signed`` when it is at least a receipt, which then is found like any other."""
-        with self._engine.begin() as db:
+
+        def work(db: Connection) -> None:
             if signed is not None:
-                self._insert(db, signed, refusal.recorded_ms)
+                rows.add_receipt(db, signed, refusal.recorded_ms)
             db.execute(
                 insert(refusals).values(
+                    node=self._database.own,
                     request_id=refusal.request_id,
                     part=refusal.part,
                     provider=refusal.provider,
@@ -118,26 +104,31 @@ class ReceiptStore:
                 )
             )
 
+        self._database.writer.run(work)
+
     def find(self, request_id: str) -> Sequence[ReceiptRecord]:
         """All receipts of one request, by part."""
-        query = _RECORDS.where(receipts.c.request_id == request_id).order_by(receipts.c.part, receipts.c.recorded_ms)
-        with self._reader.connect() as db:
-            return [_record(row) for row in db.execute(query)]
+        query = rows.records(self._database.own).where(receipts.c.request_id == request_id)
+        with self._database.reader() as db:
+            found = db.execute(query.order_by(receipts.c.part, receipts.c.recorded_ms))
+            return [rows.read_record(row) for row in found]
 
     def list(self, *, limit: int = 50, before_ms: int | None = None) -> Sequence[ReceiptRecord]:
         """The newest receipts first, at most ``limit``, recorded before ``before_ms``."""
-        query = _RECORDS.order_by(receipts.c.recorded_ms.desc(), receipts.c.seq.desc()).limit(limit)
+        query = rows.records(self._database.own)
+        query = query.order_by(receipts.c.recorded_ms.desc(), receipts.c.seq.desc()).limit(limit)
         if before_ms is not None:
             query = query.where(receipts.c.recorded_ms < before_ms)
-        with self._reader.connect() as db:
-            return [_record(row) for row in db.execute(query)]
+        with self._database.reader() as db:
+            return [rows.read_record(row) for row in db.execute(query)]
 
     def refusals(self, request_id: str | None = None, *, limit: int = 50) -> Sequence[Refusal]:
         """Refused receipts, of one request or of all; the newest first."""
-        query = select(refusals).order_by(refusals.c.id.desc()).limit(limit)
+        query = select(refusals).where(rows.mine(refusals.c.node, self._database.own))
+        query = query.order_by(refusals.c.id.desc()).limit(limit)
         if request_id is not None:
             query = query.where(refusals.c.request_id == request_id)
-        with self._reader.connect() as db:
+        with self._database.reader() as db:
             return [
                 Refusal(row.request_id, row.part, row.provider, row.raw, row.code, row.reason, row.recorded_ms)
                 for row in db.execute(query)
@@ -145,70 +136,34 @@ class ReceiptStore:
 
     def owed(self, *, coordinator: str, provider: str) -> int:
         """Micro-credits of the newest cumulative total between the two."""
-        query = select(func.max(countersignatures.c.cumulative)).where(
-            countersignatures.c.coordinator == coordinator, countersignatures.c.provider == provider
-        )
-        with self._reader.connect() as db:
-            return int(db.execute(query).scalar() or 0)
-
-    def _role(self, signed: SignedReceipt) -> str:
-        if signed.receipt.coordinator == signed.receipt.provider == self._own:
-            return "both"
-        return "provider" if signed.receipt.provider == self._own else "coordinator"
-
-    def _insert(self, db: Connection, signed: SignedReceipt, now_ms: int) -> None:
-        if db.execute(select(receipts.c.digest).where(receipts.c.digest == signed.digest)).first():
-            return
-        receipt = signed.receipt
-        db.execute(
-            insert(receipts).values(
-                digest=signed.digest,
-                request_id=receipt.request_id,
-                part=receipt.part,
-                role=self._role(signed),
-                coordinator=receipt.coordinator,
-                provider=receipt.provider,
-                seq=receipt.seq,
-                credits=receipt.credits,
-                raw=signed.raw,
-                recorded_ms=now_ms,
-            )
-        )
-
-    def _insert_countersignature(self, db: Connection, made: SignedCountersignature, now_ms: int) -> None:
-        body = made.countersignature
-        db.execute(
-            insert(countersignatures).values(
-                receipt_digest=body.receipt_digest,
-                coordinator=body.coordinator,
-                provider=body.provider,
-                cumulative=body.cumulative,
-                raw=made.raw,
-                recorded_ms=now_ms,
-            )
-        )
+        with self._database.reader() as db:
+            return rows.total(db, self._database.own, coordinator, provider)
 
 
-_LAST_REFUSAL = (
-    select(refusals.c.receipt_digest, func.max(refusals.c.reason).label("reason"))
-    .group_by(refusals.c.receipt_digest)
-    .subquery()
-)
-_RECORDS = (
-    select(receipts, countersignatures.c.raw.label("countersignature"), _LAST_REFUSAL.c.reason)
-    .outerjoin(countersignatures, countersignatures.c.receipt_digest == receipts.c.digest)
-    .outerjoin(_LAST_REFUSAL, _LAST_REFUSAL.c.receipt_digest == receipts.c.digest)
-)
+def countersign(db: Connection, signed: SignedReceipt, build: BuildTotal, *, now_ms: int) -> SignedCountersignature:
+    """``ReceiptStore.countersign`` inside the transaction of ``db``."""
+    if (there := rows.countersigned(db, signed.digest)) is not None:
+        return open_countersignature(there)
+    if rows.has_other(db, signed):
+        raise ReceiptConflict("Another receipt for this part of the job is already countersigned.")
+    receipt = signed.receipt
+    before = rows.total(db, own_of(db), receipt.coordinator, receipt.provider)
+    made = build(before + receipt.credits)
+    rows.add_receipt(db, signed, now_ms)
+    rows.add_countersignature(db, made, now_ms)
+    hold = open_hold(db, receipt.request_id) if receipt.credits else None
+    event = taken(signed, at_ms=now_ms, payer=hold.account if hold else "", held=hold.held if hold else 0)
+    if event is not None:
+        post(db, event)
+    return made
 
 
-def _record(row: Row[tuple[object, ...]]) -> ReceiptRecord:
-    made = open_countersignature(row.countersignature) if row.countersignature else None
-    return ReceiptRecord(
-        request_id=row.request_id,
-        part=row.part,
-        role=row.role,
-        receipt=open_receipt(row.raw),
-        countersignature=made,
-        refused=row.reason or "",
-        recorded_ms=row.recorded_ms,
-    )
+def add_countersignature(db: Connection, made: SignedCountersignature, *, now_ms: int) -> None:
+    """``ReceiptStore.add_countersignature`` inside the transaction of ``db``."""
+    digest = made.countersignature.receipt_digest
+    if rows.countersigned(db, digest) is not None:
+        return
+    rows.add_countersignature(db, made, now_ms)
+    signed = rows.find_receipt(db, digest)
+    if signed is not None and (event := given(signed, at_ms=now_ms)) is not None:
+        post(db, event)
