@@ -126,6 +126,6 @@ class Attempt:
     def _blame(self, error: JobError) -> None:
         """Only what the provider is at fault for counts against it."""
         if isinstance(error, (BadRequest, ProviderBusy, NoProvider)):
-            self._experience.refused(self.candidate)
+            self._experience.refused(self.candidate, trio.current_time())
         else:
             self._experience.cheated(self.candidate, trio.current_time(), lied=False)

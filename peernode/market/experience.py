@@ -79,8 +79,9 @@ class Experience:
         """Its first token is here, so its prompt is computed."""
         self._drop(self.prefill_ahead, candidate.peer, prefill)
 
-    def left(self, candidate: Candidate, prefill: int) -> None:
-        """The job is there no more; ``prefill`` tokens were not computed yet."""
+    def left(self, candidate: Candidate, prefill: int, unread: Sequence[bytes] = ()) -> None:
+        """The job is there no more; ``prefill`` tokens were not computed yet, and what is ``unread`` perhaps never."""
+        self.affinity.forget(candidate.peer, unread[candidate.hit_tokens // BLOCK_TOKENS :])
         self._drop(self.in_flight, candidate.peer, 1)
         self._drop(self.prefill_ahead, candidate.peer, prefill)
         self.breakers.of(candidate.peer).abandoned()
@@ -103,9 +104,16 @@ class Experience:
         """Its receipt was right."""
         self.breakers.of(candidate.peer).succeeded()
 
-    def refused(self, candidate: Candidate) -> None:
-        """It did not take the job, which is no fault."""
-        self.breakers.of(candidate.peer).abandoned()
+    def told(self, candidate: Candidate, wait_s: float, now: float) -> None:
+        """It has said when a job's turn comes there."""
+        self.records.of(candidate.peer, candidate.card.digest).told(wait_s, now)
+
+    def refused(self, candidate: Candidate, now: float, again_s: float = 0.0) -> None:
+        """It did not take the job, which is no fault; ``again_s``: when it wants to be asked again."""
+        breaker = self.breakers.of(candidate.peer)
+        breaker.abandoned()
+        if again_s > 0:
+            breaker.retry_after(now, again_s)
 
     def outrun(self, candidate: Candidate, waited_s: float, expected_s: float, now: float) -> None:
         """Another that was asked later answered first: here a first token takes longer than ``waited_s``.

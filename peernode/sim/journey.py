@@ -8,28 +8,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from peernode.market.dispatch import LATE_LEAST_S, LATE_SHARE, MAX_ASKED, MAX_FAILED
-from peernode.market.routing.track_record import Sighting
-from peernode.sim.clock import Clock
+from peernode.market.dispatch import MAX_ASKED, MAX_FAILED
+from peernode.market.routing.second_thoughts import MOST_BESIDE, cost_with, worth_asking
+from peernode.sim.attempt import Attempt, Ground
 from peernode.sim.coordinator import Coordinator
-from peernode.sim.measures import Measures, Trail
-from peernode.sim.policies import Choice, Policy
-from peernode.sim.provider import Manner, Provider, Run
+from peernode.sim.measures import Trail
+from peernode.sim.policies import Choice
+from peernode.sim.provider import Manner
 from peernode.sim.workload import Ask
-
-
-@dataclass(frozen=True, slots=True)
-class Ground:
-    """What all requests of a run have in common. ``round_trips`` in seconds, by provider."""
-
-    clock: Clock
-    policy: Policy
-    providers: dict[str, Provider]
-    round_trips: dict[str, float]
-    measures: Measures
-    first_token_s: float
 
 
 class Journey:
@@ -44,7 +32,7 @@ class Journey:
         self._running: list[Attempt] = []
         self._winner: Attempt | None = None
         self._hedged = self._swallowed = False
-        self._asked = self._failed = 0
+        self._asked = self._failed = self._beside = 0
         self._lost: set[str] = set()
 
     @property
@@ -93,11 +81,29 @@ class Journey:
             self.ground.measures.hedged += self.counted
             self._next()
 
+    def told(self, attempt: Attempt) -> None:
+        """It has said when its turn comes: keep the better of two, or ask another beside it."""
+        if self.over or self._winner is not None:
+            return
+        spoken = [each for each in self._running if each.turn_s is not None]
+        if len(spoken) == 2:
+            worse = max(spoken, key=lambda each: cost_with(each.ranked, each.wait_s))
+            self._running.remove(worse)
+            worse.leave()
+            spoken.remove(worse)
+            self.ground.measures.moved += self.counted
+        if len(self._running) == 1 and spoken and self._beside < MOST_BESIDE and self._order:
+            best, other = spoken[0], self._order[0]
+            if other.ranked is not None and worth_asking(best.ranked, best.wait_s, other.ranked):
+                self._beside += 1
+                self._next()
+
     def refused(self, attempt: Attempt) -> None:
         """It had no room."""
         self._running.remove(attempt)
         self.ground.measures.refused += self.counted
-        self._next()
+        if not self._running:
+            self._next()
 
     def broken(self, attempt: Attempt) -> None:
         """It could not be reached, or died."""
@@ -106,7 +112,8 @@ class Journey:
         self._failed += 1
         self.ground.measures.lost += self.counted
         if self._winner is not attempt:
-            self._next()
+            if not self._running:
+                self._next()
             return
         left = max(self.ask.completion_tokens - attempt.given(), 1)
         self.ask = replace(self.ask, completion_tokens=left)
@@ -156,104 +163,3 @@ class Journey:
             if not self.begun:
                 self.ground.measures.first_tokens.append(self.ground.first_token_s)
         self._then()
-
-
-class Attempt:
-    """One job at one provider, from the coordinator's side. Every word takes half a round trip."""
-
-    def __init__(self, journey: Journey, choice: Choice) -> None:
-        self._journey = journey
-        self._ground, self._who, ask = journey.ground, journey.who, journey.ask
-        self.choice = choice
-        self.provider = self._ground.providers[choice.candidate.peer]
-        self.run = Run(
-            ask.blocks,
-            ask.prompt_tokens,
-            ask.completion_tokens,
-            on_first=lambda _: self._after_half(self._first),
-            on_done=lambda: self._after_half(self._done),
-            on_lost=lambda: self._after_half(self._broken),
-        )
-        self._half_s = self._ground.round_trips[self.provider.name] / 2
-        self._prefill = max(ask.prompt_tokens - choice.candidate.hit_tokens, 0)
-        self._first_s: float | None = None
-        self._over = False
-        self.sent_s = self._ground.clock.now
-
-    def send(self) -> None:
-        self._who.experience.sent(self.choice.candidate, self.run.blocks, self._prefill, self.sent_s)
-        self._after_half(self._arrive)
-        if self.choice.first_token_s > 0:
-            share = min(self.choice.candidate.pace.late_share, LATE_SHARE)
-            late_s = max(self.choice.first_token_s * share, LATE_LEAST_S)
-            self._ground.clock.after(late_s, self._late)
-
-    def leave(self) -> None:
-        """It is there no more, or needed no more."""
-        self._over = self.run.cancelled = True
-        self._who.experience.left(self.choice.candidate, self._prefill if self._first_s is None else 0)
-
-    def given(self) -> int:
-        """How many tokens it gave so far."""
-        if self._first_s is None or self.run.each_s <= 0:
-            return 0
-        return int((self._ground.clock.now - self._first_s) / self.run.each_s)
-
-    def _after_half(self, happen: Callable[[], None]) -> None:
-        self._ground.clock.after(self._half_s, happen)
-
-    def _arrive(self) -> None:
-        if self._over:
-            return
-        if not self.provider.alive:
-            self._after_half(self._unreachable)
-        elif not self.provider.offer(self.run):
-            self._after_half(self._refused)
-
-    def _late(self) -> None:
-        if not self._over and self._first_s is None:
-            self._journey.late(self)
-
-    def _first(self) -> None:
-        if self._over:
-            return
-        self._first_s = self._ground.clock.now
-        self._who.experience.begun(self.choice.candidate, self._prefill)
-        self._journey.won(self)
-
-    def _done(self) -> None:
-        if self._over or self._first_s is None:
-            return
-        candidate, run, now = self.choice.candidate, self.run, self._ground.clock.now
-        seen = Sighting(
-            run.prompt_tokens,
-            run.cached_tokens,
-            run.completion_tokens,
-            self._first_s - self.sent_s,
-            now - self.sent_s,
-            beside=max(candidate.slots - candidate.free_slots, candidate.in_flight),
-            queue_s=self.choice.queue_s,
-            expected_first_s=self.choice.first_token_s,
-            at_s=now,
-        )
-        self._who.experience.saw(candidate, seen, run.blocks)
-        self.leave()
-        self._journey.done(self)
-
-    def _refused(self) -> None:
-        if not self._over:
-            self.leave()
-            self._who.experience.refused(self.choice.candidate)
-            self._journey.refused(self)
-
-    def _unreachable(self) -> None:
-        if not self._over:
-            if (advert := self._who.offered(self.provider.model, self.provider.name)) is not None:
-                self._who.suspect(advert)
-            self._broken()
-
-    def _broken(self) -> None:
-        if not self._over:
-            self.leave()
-            self._who.experience.cheated(self.choice.candidate, self._ground.clock.now, lied=False)
-            self._journey.broken(self)

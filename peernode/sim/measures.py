@@ -31,6 +31,7 @@ class Measures:
     failed: int = 0
     hedged: int = 0
     refused: int = 0
+    moved: int = 0
     lost: int = 0
     swallowed: int = 0
     prompt_tokens: int = 0

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from peernode.market.routing.affinity import BLOCK_TOKENS
+from peernode.sim.attempt import Ground
 from peernode.sim.cache import Cache
 from peernode.sim.clock import Clock
 from peernode.sim.coordinator import Coordinator
-from peernode.sim.journey import Ground, Journey
+from peernode.sim.journey import Journey
 from peernode.sim.measures import Measures
 from peernode.sim.policies import Policy
 from peernode.sim.provider import Manner, Provider

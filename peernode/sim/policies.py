@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from peernode.market.dispatch import MAX_ASKED
 from peernode.market.routing import Candidate, Demand, rank
 from peernode.market.routing.affinity import BLOCK_TOKENS
-from peernode.market.routing.rank import OTHERS
+from peernode.market.routing.rank import OTHERS, Ranked
 from peernode.sim.coordinator import Coordinator
 from peernode.sim.provider import Manner, Provider
 from peernode.sim.workload import EXPECTED_ANSWER, Ask
@@ -20,11 +20,15 @@ from peernode.wire.advert import Advert
 
 
 class Choice(NamedTuple):
-    """Somebody to ask. ``first_token_s``: expected after so long, of which ``queue_s`` behind others; 0: unknown."""
+    """Somebody to ask. ``first_token_s``: expected after so long, of which ``queue_s`` behind others; 0: unknown.
+
+    ``ranked`` is there for who heeds what is said to an offer.
+    """
 
     candidate: Candidate
     first_token_s: float = 0.0
     queue_s: float = 0.0
+    ranked: Ranked | None = None
 
 
 class Policy(Protocol):
@@ -34,10 +38,14 @@ class Policy(Protocol):
 
 
 class Peernode:
-    """The product's router. Without ``affine`` it remembers no prompts."""
+    """The product's router. Without ``affine`` it remembers no prompts.
 
-    def __init__(self, *, affine: bool = True) -> None:
+    Who does not ``listen`` knows adverts alone, not what providers say of their lines when they are asked.
+    """
+
+    def __init__(self, *, affine: bool = True, listens: bool = True) -> None:
         self._affine = affine
+        self._listens = listens
 
     def order(self, ask: Ask, who: Coordinator, now: float) -> list[Choice]:
         experience = who.experience
@@ -50,7 +58,12 @@ class Peernode:
         ]
         ranking = rank(Demand(ask.prompt_tokens, EXPECTED_ANSWER), candidates, now, experience.rng)
         return [
-            Choice(ranked.candidate, ranked.terms.first_token_s, ranked.terms.queue_s)
+            Choice(
+                ranked.candidate,
+                ranked.terms.first_token_s,
+                ranked.terms.queue_s,
+                ranked if self._listens else None,
+            )
             for ranked in ranking.order[:MAX_ASKED]
         ]
 
@@ -150,6 +163,7 @@ POWER_OF_TWO = "power of two"
 OMNISCIENT = "omniscient"
 OMNISCIENT_KIND = "omniscient, our rule"
 HITS_ALONE = "hits alone"
+ADVERTS_ALONE = "peernode, adverts alone"
 FORGETFUL = "peernode, no affinity"
 
 POLICIES: dict[str, Callable[[Mapping[str, Provider]], Policy]] = {
@@ -157,6 +171,7 @@ POLICIES: dict[str, Callable[[Mapping[str, Provider]], Policy]] = {
     LEAST_CONNECTIONS: lambda _: LeastConnections(),
     POWER_OF_TWO: lambda _: PowerOfTwo(),
     FORGETFUL: lambda _: Peernode(affine=False),
+    ADVERTS_ALONE: lambda _: Peernode(listens=False),
     OURS: lambda _: Peernode(),
     OMNISCIENT: Omniscient,
     OMNISCIENT_KIND: lambda providers: Omniscient(providers, others=OTHERS),

@@ -34,6 +34,7 @@ class Result:
     busy: float
     hedged: int
     refused: int
+    moved: int
     lost: int
     failed: int
     swallowed: int
@@ -60,6 +61,7 @@ class Result:
             busy=seen.busy,
             hedged=seen.hedged,
             refused=seen.refused,
+            moved=seen.moved,
             lost=seen.lost,
             failed=seen.failed,
             swallowed=seen.swallowed,

@@ -19,6 +19,7 @@ _COLUMNS: list[tuple[str, Callable[[Result], str]]] = [
     ("hits", lambda result: f"{result.hits:.1%}"),
     ("slots busy", lambda result: f"{result.busy:.0%}"),
     ("hedged", lambda result: _share(result, result.hedged)),
+    ("moved", lambda result: _share(result, result.moved)),
     ("refused", lambda result: _share(result, result.refused)),
     ("failed", lambda result: _share(result, result.failed)),
 ]

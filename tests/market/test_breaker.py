@@ -72,8 +72,10 @@ def test_a_wish_to_be_left_alone_is_heard_and_is_no_failure() -> None:
     breaker = Breaker()
     breaker.retry_after(0.0, 7.0)
     assert not breaker.permits(6.9)
-    assert breaker.permits(7.1)
+    breaker.sent(7.1)
+    assert breaker.permits(7.1)  # and not one at a time, as after failures
     assert breaker.failures == 0
+    assert (breaker.back_in(2.0), breaker.back_in(8.0)) == (5.0, 0.0)
 
 
 def test_whoever_is_shunned_is_told_why() -> None:
@@ -84,3 +86,6 @@ def test_whoever_is_shunned_is_told_why() -> None:
     assert "circuit open for" in breakers.shunned("a", 0.0)
     breakers.of("a").sent(100.0)
     assert "probe" in breakers.shunned("a", 100.0)
+    breakers.of("b").retry_after(0.0, 7.0)
+    assert breakers.shunned("b", 2.0) == "busy for 5 s, by its own word"
+    assert (breakers.back_in("b", 2.0), breakers.back_in("nobody", 2.0)) == (5.0, 0.0)

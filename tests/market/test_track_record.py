@@ -130,3 +130,14 @@ def test_records_are_bounded_and_the_longest_unused_is_forgotten() -> None:
     for number in range(MAX_RECORDS):
         records.of(str(number), CARD.digest)
     assert records.wavered_s("first", CARD.digest) == -math.inf
+
+
+def test_the_wait_that_a_peer_names_is_expected_until_it_is_over() -> None:
+    record = TrackRecord()
+    record.told(4.0, at_s=10.0)
+    assert [record.delay(now) for now in (10.0, 13.0, 14.0, 60.0)] == [4.0, 1.0, 0.0, 0.0]
+    record.told(0.0, at_s=11.0)
+    assert record.delay(11.0) == 0.0
+    record.outrun(9.0, 1.0, 12.0)
+    record.told(0.0, at_s=12.0)
+    assert record.delay(12.0) == 8.0  # a word is no excuse for what was seen

@@ -138,3 +138,30 @@ def test_a_liars_share_is_counted_after_its_first_jobs() -> None:
     assert judged == 1
     curve = dict(measures.liar_curve(step=50))
     assert curve == {0: pytest.approx(50 / 99)}
+
+
+def test_a_job_that_is_cancelled_makes_room_at_once_wherever_it_is() -> None:
+    clock, told = Clock(), list[str]()
+    node = provider(clock, slots=2, queue_limit=1)
+    jobs = {name: run(told, f"{name} ") for name in "abcd"}
+    for name in "abc":
+        assert node.offer(jobs[name])
+    assert not node.offer(jobs["d"])
+    node.cancel(jobs["c"])  # in the queue
+    assert node.offer(jobs["d"])
+    clock.run(0.5)
+    node.cancel(jobs["a"])  # its prompt is being computed: that of b is next, and d has a slot
+    clock.run(1.51)
+    assert told == ["b first 0"]
+    node.cancel(jobs["b"])
+    clock.run(60.0)
+    assert told == ["b first 0", "d first 0", "d done"]
+
+
+def test_a_provider_says_how_long_its_line_is_and_a_liar_that_it_has_none() -> None:
+    clock = Clock()
+    for manner, wait_s in ((Manner.HONEST, 0.25), (Manner.LIAR, 0.0)):
+        node, second = provider(clock, slots=4, manner=manner), run([])
+        node.offer(run([]))
+        node.offer(second)
+        assert node.turn_in(second) == pytest.approx(wait_s, rel=0.1)

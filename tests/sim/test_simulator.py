@@ -11,6 +11,7 @@ import pytest
 from peernode.sim.__main__ import main, simulate
 from peernode.sim.network import Network
 from peernode.sim.policies import (
+    ADVERTS_ALONE,
     FORGETFUL,
     HITS_ALONE,
     LEAST_CONNECTIONS,
@@ -55,6 +56,14 @@ def test_first_tokens_come_sooner_than_with_round_robin_and_least_connections() 
 def test_stale_adverts_cost_little_against_knowing_everything() -> None:
     assert seen(SMALL, OURS).p99_s < 1.15 * seen(SMALL, OMNISCIENT).p99_s
     assert seen(SMALL, OURS).p99_s < 1.5 * seen(SMALL, OMNISCIENT_KIND).p99_s
+
+
+def test_what_providers_say_of_their_lines_makes_up_for_knowing_little() -> None:
+    crowd = replace(SMALL, nodes=50, coordinators=20)
+    ours = seen(crowd, OURS)
+    assert ours.moved > 0
+    assert ours.p99_s < 0.8 * seen(crowd, ADVERTS_ALONE).p99_s
+    assert ours.p99_s < 1.25 * seen(crowd, OMNISCIENT).p99_s
 
 
 def test_prompts_are_found_in_caches_nearly_as_often_as_an_oracle_finds_them() -> None:

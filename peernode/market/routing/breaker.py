@@ -29,13 +29,14 @@ class Circuit(Enum):
 
 @dataclass(slots=True)
 class Breaker:
-    """One peer's circuit. Times in seconds on the caller's clock."""
+    """One peer's circuit. Times in seconds on the caller's clock. ``away_until_s``: it asked to be left alone."""
 
     failures: int = 0
     failed_s: float = float("-inf")
     open_until_s: float = float("-inf")
     opened: int = 0
     probing: bool = False
+    away_until_s: float = float("-inf")
 
     def state(self, now: float) -> Circuit:
         if not self.opened:
@@ -45,6 +46,8 @@ class Breaker:
     def permits(self, now: float) -> bool:
         """Whether a job may be sent now; of a half open circuit one at a time."""
         state = self.state(now)
+        if now < self.away_until_s:
+            return False
         return state is Circuit.CLOSED or (state is Circuit.HALF_OPEN and not self.probing)
 
     def sent(self, now: float) -> None:
@@ -75,8 +78,11 @@ class Breaker:
 
     def retry_after(self, now: float, seconds: float) -> None:
         """The peer itself asks to be left alone for a while; that is no failure."""
-        self.opened = max(self.opened, 1)
-        self.open_until_s = max(self.open_until_s, now + min(seconds, LONGEST_OPEN_S))
+        self.away_until_s = now + min(seconds, LONGEST_OPEN_S)
+
+    def back_in(self, now: float) -> float:
+        """Seconds until something may be sent again; 0 where a probe is all that is waited for."""
+        return max(self.open_until_s - now if self.opened else 0.0, self.away_until_s - now, 0.0)
 
 
 class Breakers:
@@ -99,5 +105,12 @@ class Breakers:
         breaker = self._breakers.get(peer)
         if breaker is None or breaker.permits(now):
             return ""
-        left = breaker.open_until_s - now
+        left = breaker.back_in(now)
+        if now < breaker.away_until_s:
+            return f"busy for {left:.0f} s, by its own word"
         return f"circuit open for {left:.0f} s" if left > 0 else "circuit half open, a probe is under way"
+
+    def back_in(self, peer: str, now: float) -> float:
+        """See ``Breaker.back_in``; 0 for whoever has none."""
+        breaker = self._breakers.get(peer)
+        return breaker.back_in(now) if breaker else 0.0

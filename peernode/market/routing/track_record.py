@@ -74,6 +74,8 @@ class TrackRecord:
     _job_s: float = 0.0
     _delay_s: float = 0.0
     _delayed_s: float = float("-inf")
+    _wait_s: float = 0.0
+    _told_s: float = float("-inf")
     # Sums of a regression of seconds per output token on the jobs beside, with forgetting.
     _n: float = 0.0
     _x: float = 0.0
@@ -118,6 +120,10 @@ class TrackRecord:
         self._delay_s = max(waited_s - expected_s, self.delay(at_s))
         self._delayed_s = at_s
 
+    def told(self, wait_s: float, at_s: float) -> None:
+        """The peer has said that the turn of a job comes in ``wait_s``; that of another would probably, too."""
+        self._wait_s, self._told_s = wait_s, at_s
+
     def went(self, round_trip_s: float) -> None:
         """How long a frame took to the peer and back."""
         self.round_trip_s = _moved(self.round_trip_s, round_trip_s) if self.round_trip_s else round_trip_s
@@ -125,9 +131,10 @@ class TrackRecord:
 
     def delay(self, now: float) -> float:
         """How much longer than explained a first token took lately, as far as that still counts."""
+        wait_s = self._wait_s - (now - self._told_s) if self._wait_s else 0.0
         if self._delay_s <= 0:
-            return 0.0
-        return self._delay_s * math.exp((self._delayed_s - now) / DELAY_KEPT_S)
+            return max(wait_s, 0.0)
+        return max(self._delay_s * math.exp((self._delayed_s - now) / DELAY_KEPT_S), wait_s)
 
     def pace(self, prefill_tps: int, decode_tps: int) -> Pace:
         """What to expect, with what the peer advertises (tokens per second) where it was not measured yet."""
