@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 
 from peernode.market.routing.affinity import BLOCK_TOKENS
 from peernode.market.waiting_line import WaitingLine
@@ -150,7 +151,7 @@ class Provider:
             if not run.cancelled:
                 self._computing = run
                 self._computed_s = self.clock.now + run.new_tokens * self.prefill_s
-                self.clock.at(self._computed_s, lambda run=run: self._first(run))
+                self.clock.at(self._computed_s, partial(self._first, run))
 
     def _first(self, run: Run) -> None:
         if not self.alive or self._computing is not run:
