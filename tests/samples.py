@@ -7,10 +7,11 @@ from typing import Any
 
 from peernode.chat.request import ChatRequest, Message
 from peernode.chat.sampling import Sampling
+from peernode.wire.acknowledgement import Acknowledgement, offer_digest
 from peernode.wire.advert import Advert, ModelCard
 from peernode.wire.countersignature import Countersignature, SignedCountersignature, sign_countersignature
 from peernode.wire.identity import Identity
-from peernode.wire.offer import Offer
+from peernode.wire.offer import Offer, sign_offer
 from peernode.wire.prices import Prices
 from peernode.wire.receipt import NO_PREVIOUS, Receipt, SignedReceipt, ids_digest, sign_receipt, text_digest
 
@@ -51,6 +52,24 @@ def offer(**changes: Any) -> Offer:
         max_credits=10_000,
         prices=PRICES,
         deadline_ms=60_000,
+    )
+    return replace(made, **changes)
+
+
+def acknowledgement(**changes: Any) -> Acknowledgement:
+    made = Acknowledgement(
+        network="test",
+        request_id="req_01JD0000000000000000000000",
+        part=0,
+        coordinator=COORDINATOR.peer_id,
+        provider=PROVIDER.peer_id,
+        offer_digest=offer_digest(sign_offer(offer(), COORDINATOR)),
+        prompt_tokens=30,
+        cached_tokens=10,
+        tokens=len(IDS),
+        ids_digest=ids_digest(IDS),
+        text_digest=text_digest(TEXT),
+        at_ms=1_300,
     )
     return replace(made, **changes)
 

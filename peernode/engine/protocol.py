@@ -142,6 +142,7 @@ class Refused:
 class Output:
     """What one sequence gained. ``end`` is empty, or stop, length, cancelled, or error (then ``cause`` says why).
 
+    The tokens of the prompt are told with its first tokens and with its end, and are 0 between.
     ``logprobs`` has one entry for each of ``ids`` if the job asked for them, else none.
     """
 
@@ -169,6 +170,8 @@ def merged(outputs: list[Output]) -> list[Output]:
                 text=earlier.text + later.text,
                 ids=earlier.ids + later.ids,
                 logprobs=earlier.logprobs + later.logprobs,
+                prompt_tokens=later.prompt_tokens or earlier.prompt_tokens,
+                cached_tokens=later.cached_tokens if later.prompt_tokens else earlier.cached_tokens,
             )
         whole[later.job] = later
     return list(whole.values())

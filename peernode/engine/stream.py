@@ -28,7 +28,8 @@ _REFUSALS: dict[str, type[JobError]] = {kind.code: kind for kind in (BadRequest,
 class EngineStream:
     """An async iterator of events. ``cancel`` ends it gracefully: ``Finished("cancelled")`` covers what was sent.
 
-    ``freed_at_step`` is the number of the last decode step before the job's slot was free again.
+    ``prefill`` is known with the first tokens: what the prompt took. ``freed_at_step`` is the number of the last decode
+    step before the job's slot was free again.
     """
 
     def __init__(self, model_id: str, send_cancel: Callable[[], None]) -> None:
@@ -37,6 +38,7 @@ class EngineStream:
         self._events, self._incoming = trio.open_memory_channel[JobEvent](math.inf)
         self._cancelled = False
         self.ended = False
+        self.prefill: Usage | None = None
         self.freed_at_step: int | None = None
 
     def __aiter__(self) -> EngineStream:
@@ -72,6 +74,8 @@ class EngineStream:
         self._end(Failed(error))
 
     def output(self, output: Output, step: int) -> None:
+        if output.prompt_tokens and self.prefill is None:
+            self.prefill = Usage(output.prompt_tokens, 0, output.cached_tokens)
         if output.ids or output.text:
             self._events.send_nowait(Tokens(output.text, tuple(output.ids), tuple(output.logprobs)))
         if not output.end:

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from peernode.chat.events import JobEvent
+from peernode.chat.events import JobEvent, Usage
 from peernode.chat.job import ChatJob
 from peernode.engine import EngineLoad, ModelFacts
 from peernode.wire.advert import EMBEDDINGS, ModelCard
@@ -15,7 +15,13 @@ from peernode.wire.prices import Prices
 
 
 class EngineStream(Protocol):
-    """An engine's events; after ``cancel`` a Finished("cancelled") still comes, within one decode step."""
+    """An engine's events; after ``cancel`` a Finished("cancelled") still comes, within one decode step.
+
+    ``prefill`` is what the prompt took, known from the first tokens on at the latest.
+    """
+
+    @property
+    def prefill(self) -> Usage | None: ...
 
     def __aiter__(self) -> AsyncIterator[JobEvent]: ...
     async def __anext__(self) -> JobEvent: ...

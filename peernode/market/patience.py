@@ -1,4 +1,4 @@
-"""How long each party waits for the other, in seconds."""
+"""How long each party waits for the other, in seconds; and how far it trusts it, in tokens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ STALL_S = 30.0  # coordinator: between two token frames, at most
 RECEIPT_S = 10.0  # coordinator: from the end of the answer to its receipt
 COUNTERSIGN_S = 15.0  # provider: from the receipt to its countersignature
 END_S = 5.0  # coordinator: from the countersignature to the provider's word that it is durable
+ACK_S = 10.0  # provider: for an acknowledgement, once it has sent as much as it may without one
 LAST_DUTIES_S = 5.0  # after the client left: to collect the receipt for what was sent
+
+ACK_EVERY = 128  # coordinator: tokens from one acknowledgement to the next
+MOST_UNACKNOWLEDGED = 256  # provider: tokens that it sends beyond the last one; coordinator: that it pays for unseen
 
 
 @dataclass(frozen=True, slots=True)

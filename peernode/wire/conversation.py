@@ -1,7 +1,8 @@
 """Which frame may come when in a job conversation: a state machine that both sides run, over frames sent and received.
 
 OFFERED → RUNNING (accept) → FINISHED → RECEIPTED → COUNTERSIGNED → ENDED (end)
-busy or error end it from where they may come; cancel may come until the receipt and changes nothing else.
+busy or error end it from where they may come; cancel and acknowledgements may come until the receipt is answered and
+change nothing else. The provider says at most once, before its first tokens, that the prompt is computed.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Literal
 from peernode.wire.errors import WireError
 from peernode.wire.job_frames import (
     AcceptFrame,
+    AckFrame,
     BusyFrame,
     CancelFrame,
     CountersignFrame,
@@ -20,6 +22,7 @@ from peernode.wire.job_frames import (
     FinishedFrame,
     JobFrame,
     OfferFrame,
+    PrefillFrame,
     ReceiptFrame,
     TokensFrame,
 )
@@ -55,6 +58,7 @@ _MOVES: dict[tuple[State, Speaker, type[JobFrame]], State] = {
 }
 # A cancel may cross the answer's end on the wire, so it is in turn anywhere before the conversation's end.
 _CANCELLABLE = frozenset({State.OFFERED, State.RUNNING, State.FINISHED, State.RECEIPTED})
+_ACKNOWLEDGEABLE = frozenset({State.RUNNING, State.FINISHED, State.RECEIPTED})
 
 
 class Conversation:
@@ -63,18 +67,27 @@ class Conversation:
     def __init__(self) -> None:
         self.state = State.START
         self.cancelled = False
+        self._prefilled = False
 
     def observe(self, speaker: Speaker, frame: JobFrame) -> None:
         """Raises OutOfTurn and leaves the state as it was."""
-        if isinstance(frame, ErrorFrame) and self.state not in {State.START, State.ENDED}:
-            self.state = State.ENDED
-            return
-        if isinstance(frame, CancelFrame) and speaker == "coordinator" and self.state in _CANCELLABLE:
-            self.cancelled = True
-            return
         after = _MOVES.get((self.state, speaker, type(frame)))
-        if after is None:
+        if after is not None:
+            self.state = after
+            self._prefilled |= type(frame) is TokensFrame  # then it is too late to say so
+        elif isinstance(frame, ErrorFrame) and self.state not in {State.START, State.ENDED}:
+            self.state = State.ENDED
+        elif isinstance(frame, CancelFrame) and speaker == "coordinator" and self.state in _CANCELLABLE:
+            self.cancelled = True
+        elif isinstance(frame, AckFrame) and speaker == "coordinator" and self.state in _ACKNOWLEDGEABLE:
+            pass
+        elif isinstance(frame, PrefillFrame) and self._may_tell_prompt(speaker):
+            self._prefilled = True
+        else:
             raise OutOfTurn(
-                "A job frame came out of turn.", cause=f"{type(frame).__name__} from the {speaker} in {self.state.name}"
+                "A job frame came out of turn.",
+                cause=f"{type(frame).__name__} from the {speaker} in {self.state.name}",
             )
-        self.state = after
+
+    def _may_tell_prompt(self, speaker: Speaker) -> bool:
+        return speaker == "provider" and self.state is State.RUNNING and not self._prefilled

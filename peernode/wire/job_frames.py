@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, cast
 
 from peernode.wire import canonical
+from peernode.wire.acknowledgement import MAX_ACKNOWLEDGEMENT_BYTES
 from peernode.wire.bounds import MAX_OFFER_BYTES, MAX_OFFER_FRAME_BYTES
 from peernode.wire.canonical import Value
 from peernode.wire.errors import BadSchema
@@ -104,6 +105,24 @@ class CancelFrame:
     """coordinator → provider: stop; a receipt for what was sent is still expected."""
 
 
+@dataclass(frozen=True, slots=True)
+class PrefillFrame:
+    """provider → coordinator: the prompt is computed, of so many tokens; what comes can be billed though it breaks off.
+
+    At most once, before the first tokens.
+    """
+
+    prompt_tokens: int
+    cached_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class AckFrame:
+    """coordinator → provider: the signed acknowledgement of what has come so far."""
+
+    raw: bytes
+
+
 JobFrame: TypeAlias = (
     OfferFrame
     | AcceptFrame
@@ -115,33 +134,36 @@ JobFrame: TypeAlias = (
     | EndFrame
     | ErrorFrame
     | CancelFrame
+    | PrefillFrame
+    | AckFrame
 )
+
+
+# Frames that carry one envelope, and frames that say all by their type.
+_CARRIERS: dict[type[JobFrame], int] = {OfferFrame: 1, ReceiptFrame: 6, CountersignFrame: 7, AckFrame: 12}
+_BARE: dict[type[JobFrame], int] = {EndFrame: 8, CancelFrame: 10}
 
 
 def encode_frame(frame: JobFrame) -> bytes:
     """The canonical bytes of one frame."""
     fields: list[Value]
     match frame:
-        case OfferFrame(raw):
-            fields = [1, raw]
+        case TokensFrame(ids, text, logprobs):
+            fields = [4, list(ids), text, [entry.to_fields() for entry in logprobs]]
         case AcceptFrame(model_id, markup):
             fields = [2, model_id, markup]
         case BusyFrame(reason, free_slots, queued):
             fields = [3, reason, free_slots, queued]
-        case TokensFrame(ids, text, logprobs):
-            fields = [4, list(ids), text, [entry.to_fields() for entry in logprobs]]
         case FinishedFrame(reason, prompt_tokens, cached_tokens, completion_tokens):
             fields = [5, reason, prompt_tokens, cached_tokens, completion_tokens]
-        case ReceiptFrame(raw):
-            fields = [6, raw]
-        case CountersignFrame(raw):
-            fields = [7, raw]
-        case EndFrame():
-            fields = [8]
         case ErrorFrame(code, sentence, param, cause):
             fields = [9, code[:64], sentence[:512], param[:128], cause[:512]]
-        case CancelFrame():
-            fields = [10]
+        case PrefillFrame(prompt_tokens, cached_tokens):
+            fields = [11, prompt_tokens, cached_tokens]
+        case OfferFrame(raw) | ReceiptFrame(raw) | CountersignFrame(raw) | AckFrame(raw):
+            fields = [_CARRIERS[type(frame)], raw]
+        case EndFrame() | CancelFrame():
+            fields = [_BARE[type(frame)]]
     return canonical.encode(fields)
 
 
@@ -207,4 +229,6 @@ _DECODERS: dict[int, Callable[[FieldReader], JobFrame]] = {
         read.text("cause", most=512),
     ),
     10: lambda read: CancelFrame(),
+    11: lambda read: PrefillFrame(read.integer("prompt"), read.integer("cached")),
+    12: lambda read: AckFrame(read.octets("acknowledgement", most=MAX_ACKNOWLEDGEMENT_BYTES)),
 }

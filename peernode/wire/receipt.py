@@ -19,8 +19,9 @@ from peernode.wire.prices import Prices
 KIND = "receipt"
 MAX_RECEIPT_BYTES = 16 * 1024
 NO_PREVIOUS = bytes(32)
-FINISH_REASONS = frozenset({"stop", "length", "cancelled", "error"})
-
+# The part broke off, and the receipt covers exactly what the coordinator acknowledged of it.
+LOST = "lost"
+FINISH_REASONS = frozenset({"stop", "length", "cancelled", "error", LOST})
 
 EMBEDDING_METHOD = "embeddings/"
 

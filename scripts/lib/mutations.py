@@ -19,6 +19,7 @@ from vector_values import (
     NETWORK,
     OFFER,
     PROVIDER,
+    acknowledgement,
     countersignature,
     renewal,
     signed_receipt,
@@ -36,6 +37,7 @@ from peernode.mesh.sync_messages import (
     encode_records,
     encode_want,
 )
+from peernode.wire.acknowledgement import open_acknowledgement
 from peernode.wire.advert import open_advert, sign_advert
 from peernode.wire.countersignature import open_countersignature
 from peernode.wire.errors import WireError
@@ -61,6 +63,7 @@ SIGNED: dict[str, tuple[tuple[bytes, ...], Callable[[bytes], object]]] = {
     "offer": ((sign_offer(OFFER, COORDINATOR),), lambda raw: open_offer(raw, network=NETWORK)),
     "receipt": ((signed_receipt().raw,), open_receipt),
     "countersignature": ((countersignature(),), open_countersignature),
+    "acknowledgement": ((acknowledgement(),), lambda raw: open_acknowledgement(raw, network=NETWORK)),
 }
 JOB_FRAMES = tuple(encode_frame(frame) for _, frame in frames_of_the_vectors())
 _PEERS = [PROVIDER.peer_id, COORDINATOR.peer_id]

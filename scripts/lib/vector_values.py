@@ -12,10 +12,11 @@ from peernode.chat.request import ChatRequest
 from peernode.chat.sampling import Sampling
 from peernode.chat.tools import Tool
 from peernode.wire import canonical
+from peernode.wire.acknowledgement import Acknowledgement, offer_digest, sign_acknowledgement
 from peernode.wire.advert import Advert, ModelCard, sign_advert
 from peernode.wire.countersignature import Countersignature, sign_countersignature
 from peernode.wire.identity import Identity
-from peernode.wire.offer import Offer
+from peernode.wire.offer import Offer, sign_offer
 from peernode.wire.prices import Prices
 from peernode.wire.receipt import NO_PREVIOUS, Receipt, SignedReceipt, ids_digest, sign_receipt, text_digest
 from peernode.wire.renewal import Renewal, sign_renewal
@@ -138,6 +139,24 @@ def renewal() -> bytes:
 
 def signed_receipt() -> SignedReceipt:
     return sign_receipt(RECEIPT, PROVIDER)
+
+
+def acknowledgement() -> bytes:
+    body = Acknowledgement(
+        network=NETWORK,
+        request_id=OFFER.request_id,
+        part=OFFER.part,
+        coordinator=COORDINATOR.peer_id,
+        provider=PROVIDER.peer_id,
+        offer_digest=offer_digest(sign_offer(OFFER, COORDINATOR)),
+        prompt_tokens=RECEIPT.prompt_tokens,
+        cached_tokens=RECEIPT.cached_tokens,
+        tokens=len(IDS),
+        ids_digest=ids_digest(IDS),
+        text_digest=text_digest(TEXT),
+        at_ms=NOW_MS + 1200,
+    )
+    return sign_acknowledgement(body, COORDINATOR).raw
 
 
 def countersignature() -> bytes:

@@ -25,6 +25,7 @@ from vector_values import (
     PROVIDER,
     STRANGER,
     TEXT,
+    acknowledgement,
     countersignature,
     renewal,
     signed_receipt,
@@ -36,6 +37,7 @@ from peernode.wire.envelope import signed_bytes, unseal
 from peernode.wire.identity import Identity
 from peernode.wire.job_frames import (
     AcceptFrame,
+    AckFrame,
     BusyFrame,
     CancelFrame,
     CountersignFrame,
@@ -44,6 +46,7 @@ from peernode.wire.job_frames import (
     FinishedFrame,
     JobFrame,
     OfferFrame,
+    PrefillFrame,
     ReceiptFrame,
     TokensFrame,
     encode_frame,
@@ -66,6 +69,8 @@ FIELDS: Final = {
     " seed request_digest transformed prompt_tokens cached_tokens completion_tokens output_ids_digest text_digest"
     " finish_reason prices credits accepted_ms first_token_ms finished_ms seq previous",
     "countersignature": "network coordinator provider receipt_digest cumulative at_ms",
+    "acknowledgement": "network request_id part coordinator provider offer_digest prompt_tokens cached_tokens tokens"
+    " ids_digest text_digest at_ms",
 }
 
 
@@ -82,6 +87,7 @@ def make_vectors() -> dict[str, Any]:
         "offer.json": _signed("offer", "coordinator", sign_offer(OFFER, COORDINATOR)),
         "receipt.json": _signed("receipt", "provider", signed_receipt().raw),
         "countersignature.json": _signed("countersignature", "coordinator", countersignature()),
+        "acknowledgement.json": _signed("acknowledgement", "coordinator", acknowledgement()),
         "job_frames.json": [_frame(speaker, frame) for speaker, frame in _frames()],
         "refused.json": refused(),
     }
@@ -210,6 +216,8 @@ def _frames() -> list[tuple[str, JobFrame]]:
         ("provider", EndFrame()),
         ("provider", ErrorFrame("bad_request", "A stop string is empty.", "stop", "the first one")),
         ("coordinator", CancelFrame()),
+        ("provider", PrefillFrame(130, 100)),
+        ("coordinator", AckFrame(acknowledgement())),
     ]
 
 

@@ -97,6 +97,10 @@ class ScriptedStream:
         entries = [TokenLogprob(place + at, -100_000 * (at + 1), b"x") for at in range(self._top_logprobs + 1)]
         return (Logprobs(entries[0], tuple(entries[: self._top_logprobs])),)
 
+    @property
+    def prefill(self) -> Usage | None:
+        return Usage(PROMPT_TOKENS + self._earlier, 0)
+
     def cancel(self) -> None:
         self._cancelled.set()
 

@@ -15,6 +15,7 @@ from peernode.wire.errors import BadSchema, WireError
 from peernode.wire.job_frames import (
     MAX_TOKENS_PER_FRAME,
     AcceptFrame,
+    AckFrame,
     BusyFrame,
     CancelFrame,
     CountersignFrame,
@@ -23,6 +24,7 @@ from peernode.wire.job_frames import (
     FinishedFrame,
     JobFrame,
     OfferFrame,
+    PrefillFrame,
     ReceiptFrame,
     TokensFrame,
     _read_frame,
@@ -38,7 +40,9 @@ LOGPROBS = (
 FRAMES: list[tuple[Speaker, JobFrame]] = [
     ("coordinator", OfferFrame(b"offer")),
     ("provider", AcceptFrame("tiny", "hermes+think")),
+    ("provider", PrefillFrame(5, 0)),
     ("provider", TokensFrame((1, 2), "ab")),
+    ("coordinator", AckFrame(b"acknowledgement")),
     ("provider", FinishedFrame("stop", 5, 0, 2)),
     ("provider", ReceiptFrame(b"receipt")),
     ("coordinator", CountersignFrame(b"countersignature")),
@@ -136,7 +140,7 @@ def test_no_order_of_frames_reaches_the_end_but_the_right_one(frames: list[tuple
         except OutOfTurn:
             assert talk.state is before
             continue
-        if not isinstance(frame, CancelFrame):
+        if not isinstance(frame, (CancelFrame, PrefillFrame, AckFrame)):
             seen.append(type(frame))
     if talk.state is State.ENDED and seen[-1] is EndFrame:
         without_tokens = [kind for kind in seen if kind is not TokensFrame]
@@ -156,10 +160,35 @@ def test_each_side_speaks_only_its_own_lines() -> None:
 
 def test_a_cancel_may_cross_the_end_of_the_answer() -> None:
     talk = Conversation()
-    for speaker, frame in FRAMES[:4]:
+    for speaker, frame in FRAMES[:6]:
         talk.observe(speaker, frame)
     talk.observe("coordinator", CancelFrame())
     assert (talk.state, talk.cancelled) == (State.FINISHED, True)
     talk.observe("provider", ReceiptFrame(b""))
     with pytest.raises(OutOfTurn):
         talk.observe("provider", CancelFrame())
+
+
+def test_the_prompt_is_told_once_and_not_behind_tokens() -> None:
+    for first in (PrefillFrame(5, 0), TokensFrame((1,), "a")):
+        talk = Conversation()
+        talk.observe("coordinator", OfferFrame(b""))
+        talk.observe("provider", AcceptFrame("tiny"))
+        talk.observe("provider", first)
+        with pytest.raises(OutOfTurn):
+            talk.observe("provider", PrefillFrame(5, 0))
+        assert talk.state is State.RUNNING
+
+
+def test_acknowledgements_are_the_coordinators_and_come_until_the_receipt_is_answered() -> None:
+    talk = Conversation()
+    with pytest.raises(OutOfTurn):
+        talk.observe("coordinator", AckFrame(b""))
+    for speaker, frame in FRAMES[:-2]:
+        talk.observe(speaker, frame)
+    talk.observe("coordinator", AckFrame(b""))
+    with pytest.raises(OutOfTurn):
+        talk.observe("provider", AckFrame(b""))
+    talk.observe("coordinator", CountersignFrame(b""))
+    with pytest.raises(OutOfTurn):
+        talk.observe("coordinator", AckFrame(b""))

@@ -11,11 +11,22 @@ from vectors import FIELDS
 
 from peernode.chat.request import ChatRequest
 from peernode.market.failures import _BY_CODE
-from peernode.market.patience import ACCEPT_S, COUNTERSIGN_S, END_S, OFFER_S, RECEIPT_S, STALL_S
+from peernode.market.patience import (
+    ACCEPT_S,
+    ACK_EVERY,
+    ACK_S,
+    COUNTERSIGN_S,
+    END_S,
+    MOST_UNACKNOWLEDGED,
+    OFFER_S,
+    RECEIPT_S,
+    STALL_S,
+)
 from peernode.mesh.leases import CLOCK_TOLERANCE_MS
 from peernode.mesh.pace import LEASE_RENEWALS, MAX_RENEW_S, RENEW_S, UNSTRETCHED_NODES
 from peernode.mesh.sync_messages import MAX_PEERS, MAX_RECORDS
 from peernode.wire import bounds
+from peernode.wire.acknowledgement import MAX_ACKNOWLEDGEMENT_BYTES
 from peernode.wire.advert import MAX_ADVERT_BYTES, ModelCard
 from peernode.wire.countersignature import MAX_COUNTERSIGNATURE_BYTES
 from peernode.wire.job_frames import _DECODERS, MAX_FRAME_BYTES
@@ -31,6 +42,7 @@ TABLES = {
     "request": [field.name for field in fields(ChatRequest)],
     "receipt": FIELDS["receipt"].split(),
     "countersignature": FIELDS["countersignature"].split(),
+    "acknowledgement": FIELDS["acknowledgement"].split(),
 }
 
 
@@ -63,6 +75,7 @@ def test_the_frames_of_a_job_are_all_there() -> None:
         bounds.MAX_IMAGES_BYTES,
         MAX_RECEIPT_BYTES,
         MAX_COUNTERSIGNATURE_BYTES,
+        MAX_ACKNOWLEDGEMENT_BYTES,
         MAX_FRAME_BYTES,
         MAX_RENEWAL_BYTES,
     ],
@@ -86,6 +99,9 @@ def test_an_error_code_is_named(code: str) -> None:
     [
         f"the provider {OFFER_S:g} s for the offer and {COUNTERSIGN_S:g} s for the countersignature",
         f"the coordinator {ACCEPT_S:g} s for accept or busy, at most {STALL_S:g} s between two frames of tokens",
+        f"at the latest every {ACK_EVERY} tokens",
+        f"no more than {MOST_UNACKNOWLEDGED} tokens beyond the last one",
+        f"when it has waited {ACK_S:g} s for the next",
         f"{RECEIPT_S:g} s for the receipt after finished, {END_S:g} s for end",
         f"renews every {RENEW_S:g} s × max(1, *n* ÷ {UNSTRETCHED_NODES}), at most every {MAX_RENEW_S:g} s",
         f"issued more than {CLOCK_TOLERANCE_MS // 1000} s in its own future",

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peernode.wire import canonical
+from peernode.wire.acknowledgement import open_acknowledgement, sign_acknowledgement
 from peernode.wire.advert import KIND as ADVERT
 from peernode.wire.advert import open_advert, sign_advert
 from peernode.wire.countersignature import open_countersignature
@@ -17,24 +18,37 @@ from peernode.wire.errors import BadSchema, BadSignature, WireError, WrongNetwor
 from peernode.wire.offer import open_offer, sign_offer
 from peernode.wire.receipt import KIND as RECEIPT
 from peernode.wire.receipt import open_receipt
-from tests.samples import COORDINATOR, PROVIDER, STRANGER, advert, countersigned, offer, receipt, signed_receipt
+from tests.samples import (
+    COORDINATOR,
+    PROVIDER,
+    STRANGER,
+    acknowledgement,
+    advert,
+    countersigned,
+    offer,
+    receipt,
+    signed_receipt,
+)
 
 ADVERT_RAW = sign_advert(advert(), PROVIDER).raw
 OFFER_RAW = sign_offer(offer(), COORDINATOR)
 RECEIPT_RAW = signed_receipt().raw
 COUNTERSIGNATURE_RAW = countersigned(signed_receipt()).raw
+ACKNOWLEDGEMENT_RAW = sign_acknowledgement(acknowledgement(), COORDINATOR).raw
 
 KINDS: list[tuple[bytes, Callable[[bytes], object]]] = [
     (ADVERT_RAW, lambda raw: open_advert(raw, network="test")),
     (OFFER_RAW, lambda raw: open_offer(raw, network="test")),
     (RECEIPT_RAW, open_receipt),
     (COUNTERSIGNATURE_RAW, open_countersignature),
+    (ACKNOWLEDGEMENT_RAW, lambda raw: open_acknowledgement(raw, network="test")),
 ]
 
 
 def test_round_trips() -> None:
     assert open_advert(ADVERT_RAW, network="test").advert == advert()
     assert open_offer(OFFER_RAW, network="test") == offer()
+    assert open_acknowledgement(ACKNOWLEDGEMENT_RAW, network="test").body == acknowledgement()
     assert open_receipt(RECEIPT_RAW).receipt == receipt()
     assert open_countersignature(COUNTERSIGNATURE_RAW) == countersigned(signed_receipt())
 

@@ -11,6 +11,7 @@ from vector_values import NETWORK
 from vectors import FOLDER, as_text, from_json, make_vectors
 
 from peernode.wire import canonical
+from peernode.wire.acknowledgement import open_acknowledgement
 from peernode.wire.advert import open_advert
 from peernode.wire.countersignature import open_countersignature
 from peernode.wire.envelope import unseal
@@ -31,6 +32,7 @@ READERS: dict[str, Callable[[bytes, str], Any]] = {
     "offer": lambda raw, network: open_offer(raw, network=network).to_fields(),
     "receipt": lambda raw, _: open_receipt(raw).receipt.to_fields(),
     "countersignature": lambda raw, _: open_countersignature(raw).countersignature.to_fields(),
+    "acknowledgement": lambda raw, network: open_acknowledgement(raw, network=network).body.to_fields(),
     "job frame": lambda raw, _: decode_frame(raw),
 }
 

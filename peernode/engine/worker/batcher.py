@@ -252,8 +252,11 @@ class Batcher:
             self._residents.retire(sequence)
             self._report_end(sequence, growth)
         else:
-            self._outputs.append(Output(sequence.job, growth.text, growth.ids, logprobs=growth.logprobs))
-            self.urgent |= len(growth.ids) == sequence.answer.new_tokens
+            first = len(growth.ids) == sequence.answer.new_tokens
+            told = (len(sequence.prompt), 0, sequence.cached) if first else (0, 0, 0)
+            output = Output(sequence.job, growth.text, growth.ids, "", *told, logprobs=growth.logprobs)
+            self._outputs.append(output)
+            self.urgent |= first
             if len(sequence.pending) > self._most_pending:
                 sequence.feed_pending()
 

@@ -1,13 +1,14 @@
 // A job as its coordinator: docs/protocol.md, sections 9 to 12.
 
-import { receiptChecks } from './billing.mjs'
+import { idsDigest, receiptChecks, textDigest } from './billing.mjs'
 import { ProtocolError } from './errors.mjs'
 import { Frames, ON_ANY } from './frames.mjs'
 import { JOB_PROTOCOL } from './job_frames.mjs'
-import { open, seal } from './signed.mjs'
+import { digestOf, open, seal } from './signed.mjs'
 import { Talk } from './talk.mjs'
 
 const SECONDS = { accept: 10, firstTokens: 60, tokens: 30, receipt: 10, end: 5 }
+const ACK_EVERY = 128
 
 // What this coordinator owes each provider, and its word on it.
 export class Accounts {
@@ -38,10 +39,15 @@ export async function runJob (node, peer, identity, accounts, offer, card, cance
 
 async function converse (talk, identity, accounts, offer, card, cancelAfter) {
   const fields = { ...offer, prices: Object.values(offer.prices) }
-  await talk.send('offer', seal('offer', Object.values(fields), identity).envelope)
+  const { envelope } = seal('offer', Object.values(fields), identity)
+  const acknowledged = (got) => seal('acknowledgement', [
+    offer.network, offer.request_id, offer.part, offer.coordinator, offer.provider, digestOf(envelope), got.prompt,
+    got.cached, got.ids.length, idsDigest(got.ids), textDigest(got.text), Date.now()
+  ], identity).envelope
+  await talk.send('offer', envelope)
   const answer = await talk.next(SECONDS.accept)
   if (answer.name !== 'accept') return { outcome: answer.name, answer }
-  const got = await collect(talk, cancelAfter)
+  const got = await collect(talk, cancelAfter, acknowledged)
   if (got.error) return { outcome: 'error', answer: got.error }
   const frame = await talk.next(SECONDS.receipt)
   if (frame.name !== 'receipt') return { outcome: frame.name, answer: frame }
@@ -67,16 +73,26 @@ async function refuse (talk, reasons) {
   return { outcome: 'receipt_refused', reasons }
 }
 
-async function collect (talk, cancelAfter) {
-  const got = { ids: [], text: '', reason: '', frames: 0 }
+async function collect (talk, cancelAfter, acknowledged) {
+  const got = { ids: [], text: '', reason: '', frames: 0, prompt: 0, cached: 0 }
   let cancelled = false
+  let told = 0
   for (;;) {
     const frame = await talk.next(got.frames > 0 ? SECONDS.tokens : SECONDS.firstTokens)
     if (frame.name === 'error') return { error: frame }
     if (frame.name === 'finished') return { ...got, reason: frame.reason }
+    if (frame.name === 'prefill') {
+      got.prompt = frame.prompt_tokens
+      got.cached = frame.cached_tokens
+      continue
+    }
     got.ids.push(...frame.ids)
     got.text += frame.text
     got.frames += 1
+    if (got.ids.length - told >= ACK_EVERY) {
+      told = got.ids.length
+      await talk.send('ack', acknowledged(got))
+    }
     if (!cancelled && got.ids.length >= cancelAfter) {
       cancelled = true
       await talk.send('cancel')

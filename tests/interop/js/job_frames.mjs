@@ -43,6 +43,7 @@ const MOVES = {
 
 export class Conversation {
   state = 'START'
+  prefilled = false
 
   observe (speaker, name) {
     if (name === 'error' && this.state !== 'START' && this.state !== 'ENDED') {
@@ -51,8 +52,11 @@ export class Conversation {
     }
     const cancellable = ['OFFERED', 'RUNNING', 'FINISHED', 'RECEIPTED'].includes(this.state)
     if (name === 'cancel' && speaker === 'coordinator' && cancellable) return
-    const after = MOVES[`${this.state} ${speaker} ${name}`]
+    if (name === 'ack' && speaker === 'coordinator' && cancellable && this.state !== 'OFFERED') return
+    const telling = name === 'prefill' && speaker === 'provider' && this.state === 'RUNNING' && !this.prefilled
+    const after = telling ? this.state : MOVES[`${this.state} ${speaker} ${name}`]
     if (after === undefined) throw new ProtocolError('out_of_turn', `${name} from the ${speaker} in ${this.state}`)
+    this.prefilled ||= telling || name === 'tokens'
     this.state = after
   }
 }

@@ -8,8 +8,9 @@ import { JOB_PROTOCOL, OPENING_BYTES } from './job_frames.mjs'
 import { digestOf, open, seal } from './signed.mjs'
 import { Talk } from './talk.mjs'
 
-const SECONDS = { offer: 10, patience: 600, countersignature: 15 }
+const SECONDS = { offer: 10, patience: 600, countersignature: 15, ack: 10 }
 const PAUSE_MS = 20
+const BEYOND_ACK = 256
 
 // The model as it is advertised, in signing order.
 export const CARD = ['echo', new Uint8Array(32).fill(0xec), 'echo', 0, 'none', 4096, [], 100_000, 25_000, 400_000, 50, 1000]
@@ -40,7 +41,8 @@ export class Provider {
   }
 
   async converse (talk, coordinator) {
-    const offer = open('offer', (await talk.next(SECONDS.offer)).envelope, this.peer.network).fields
+    const raw = (await talk.next(SECONDS.offer)).envelope
+    const offer = open('offer', raw, this.peer.network).fields
     const accepted = Date.now()
     if (offer.coordinator !== coordinator || offer.provider !== this.peer.peerId) throw new ProtocolError('bad_request', 'not for us')
     if (!equal(offer.model_digest, CARD[1])) throw new ProtocolError('no_provider', 'not our model')
@@ -49,32 +51,50 @@ export class Provider {
       return { outcome: 'busy' }
     }
     await talk.send('accept', CARD[0], '')
-    const said = talk.next(SECONDS.patience) // a cancel, or the answer to the receipt
-    const answer = await this.answer(talk, offer, said)
+    const answer = { ids: [], text: '', reason: 'stop', prompt: 0, first: 0, acked: 0 }
+    const said = this.listen(talk, digestOf(raw), answer) // a cancel, or the answer to the receipt
+    await this.answer(talk, offer, answer, said)
     await talk.send('finished', answer.reason, answer.prompt, 0, answer.ids.length)
     const receipt = this.receipt(offer, answer, accepted)
     await talk.send('receipt', receipt.envelope)
     return await this.settle(talk, offer, receipt, await said)
   }
 
+  // The first frame that is no acknowledgement; those are held against what was sent.
+  async listen (talk, offerDigest, answer) {
+    for (;;) {
+      const frame = await talk.next(SECONDS.patience)
+      if (frame.name !== 'ack') return frame
+      const { tokens, ids_digest: ids, offer_digest: about } = open('acknowledgement', frame.envelope, this.peer.network).fields
+      if (!equal(about, offerDigest) || !equal(ids, idsDigest(answer.ids.slice(0, Number(tokens))))) {
+        throw new ProtocolError('bad_request', 'not what was sent')
+      }
+      answer.acked = Math.max(answer.acked, Number(tokens))
+    }
+  }
+
   // Sends the words of the last message one by one, until they end, are enough, or nobody wants more.
-  async answer (talk, offer, said) {
+  async answer (talk, offer, answer, said) {
     const [messages, maxTokens] = offer.request
     const words = messages.at(-1)[1].split(/(?<= )/)
-    const answer = { ids: [], text: '', reason: 'stop', prompt: words.length, first: 0 }
+    answer.prompt = words.length
     let wanted = true
     said.then(() => { wanted = false }, () => { wanted = false })
+    await talk.send('prefill', answer.prompt, 0)
     for (const [at, word] of words.entries()) {
       if (!wanted) answer.reason = 'cancelled'
       else if (at === maxTokens) answer.reason = 'length'
       if (answer.reason !== 'stop') break
+      for (let waited = 0; wanted && answer.ids.length - answer.acked >= BEYOND_ACK; waited += PAUSE_MS) {
+        if (waited > SECONDS.ack * 1000) throw new ProtocolError('provider_failed', 'no acknowledgement came')
+        await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
+      }
       answer.first ||= Date.now()
       answer.ids.push(at)
       answer.text += word
       await talk.send('tokens', [at], word, [])
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
     }
-    return answer
   }
 
   receipt (offer, answer, accepted) {

@@ -167,6 +167,24 @@ export const BODIES = {
       cumulative: integer(),
       at_ms: integer()
     })
+  },
+  acknowledgement: {
+    signer: 'coordinator',
+    most: 1024,
+    read: record({
+      network,
+      request_id: text(1, 64),
+      part: integer(0, 65_536),
+      coordinator: peer,
+      provider: peer,
+      offer_digest: digest,
+      prompt_tokens: integer(),
+      cached_tokens: integer(),
+      tokens: integer(),
+      ids_digest: digest,
+      text_digest: digest,
+      at_ms: integer()
+    })
   }
 }
 
@@ -188,5 +206,7 @@ export const JOB_FRAMES = {
   7: { name: 'countersign', read: { envelope: octets(0, FRAME) } },
   8: { name: 'end', read: {} },
   9: { name: 'error', read: { code: text(0, 64), sentence: text(0, 512), param: text(0, 128), cause: text(0, 512) } },
-  10: { name: 'cancel', read: {} }
+  10: { name: 'cancel', read: {} },
+  11: { name: 'prefill', read: { prompt_tokens: integer(), cached_tokens: integer() } },
+  12: { name: 'ack', read: { envelope: octets(0, 1024) } }
 }
