@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, insert, select, true
 
 from peernode.ledger.database import own_of
+from peernode.ledger.log_tree import append_entry
 from peernode.ledger.records import ReceiptRecord
 from peernode.ledger.schema import countersignatures, receipts, refusals
 from peernode.wire.countersignature import SignedCountersignature, open_countersignature
@@ -47,7 +48,7 @@ def find_receipt(db: Connection, digest: bytes) -> SignedReceipt | None:
 
 
 def add_receipt(db: Connection, signed: SignedReceipt, now_ms: int) -> None:
-    """Insert a receipt unless it is here."""
+    """Insert a receipt unless it is here. Raises LogBroken when it is this node's own and not its next."""
     own, receipt = own_of(db), signed.receipt
     if db.execute(_RECEIPT, {"at": own, "of": signed.digest}).first():
         return
@@ -55,6 +56,8 @@ def add_receipt(db: Connection, signed: SignedReceipt, now_ms: int) -> None:
         role = "both"
     else:
         role = "provider" if receipt.provider == own else "coordinator"
+    if receipt.provider == own:
+        append_entry(db, receipt.seq, signed.raw)
     db.execute(
         _INSERT_RECEIPT,
         {
