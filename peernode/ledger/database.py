@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -30,7 +31,11 @@ class Database:
 
     def __init__(self, engine: Engine, *, own: str) -> None:
         self._engine = engine.execution_options(own=own)
-        self._reading = self._engine.execution_options(reading=True)
+        reading: dict[str, Any] = {"reading": True}
+        if engine.dialect.name == "postgresql":
+            # As in SQLite: all of a reader's queries see one state.
+            reading |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        self._reading = self._engine.execution_options(**reading)
         self.own = own
         self.writer = Writer(self._engine)
 

@@ -20,7 +20,7 @@ from peernode.edge.bind import Bind
 from peernode.edge.image_fetcher import DomainFetcher, NoFetcher
 from peernode.edge.serve import serve_app
 from peernode.edge.services import EdgeServices, JobLimits, Readiness
-from peernode.ledger import ReceiptRecord, ReceiptStore
+from peernode.ledger import Books, ReceiptRecord, ReceiptStore
 from peernode.market.advertising import Advertiser
 from peernode.market.candidates import Candidates
 from peernode.market.coordinator import Coordinator
@@ -64,8 +64,9 @@ async def serve(config: NodeConfig) -> None:
         identity = load_or_create(home.key_file)
         # Every task of the node starts from this context, so every line says whose it is.
         structlog.contextvars.bind_contextvars(node=identity.peer_id)
-        store = ReceiptStore.open(home.ledger_file, own=identity.peer_id)
+        store = ReceiptStore.open(config.ledger_url or home.ledger_file, own=identity.peer_id)
         try:
+            Books(store.database).check()
             await Node(config, home=home, identity=identity, store=store).run()
         except BaseExceptionGroup as group:
             raise _only(group) from None

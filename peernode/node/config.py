@@ -100,6 +100,8 @@ class NodeConfig(BaseSettings):
     )
 
     home: Path = Field(default_factory=lambda: platformdirs.user_data_path("peernode"))
+    # Where accounts and receipts are kept: empty for a file in the home, or the URL of a PostgreSQL database.
+    ledger_url: str = Field(default="", repr=False)
     network: str = "main"
     models: Annotated[tuple[ModelEntry, ...], NoDecode] = ()
     join: Texts = ()
