@@ -73,6 +73,12 @@ def run_agents(url: str, options, number: int) -> list[Agent]:
     return agents
 
 
+def configured(path: Path, toml: str) -> tuple[str, str]:
+    """The arguments of a node that reads ``toml``."""
+    path.write_text(toml)
+    return "--config", str(path)
+
+
 def measure(options, console: Console, scratch: Path) -> Samples:
     samples = Samples()
     with ExitStack() as stack, environment(options.env):
@@ -80,19 +86,21 @@ def measure(options, console: Console, scratch: Path) -> Samples:
         providers: list[NodeProcess] = []
         for number in range(options.providers):
             joined = ("--join", providers[0].address) if providers else ()
-            node = NodeProcess(scratch / f"provider{number}", *served, *joined, name=f"provider{number}")
+            # Several engines on few cores must not spin.
+            settings = configured(scratch / f"provider{number}.toml", "[engine]\nthreads = 1\n")
+            node = NodeProcess(scratch / f"provider{number}", *settings, *served, *joined, name=f"provider{number}")
             stack.callback(node.kill)
-            with environment([("PEERNODE_ENGINE__THREADS", "1")]):  # several engines on few cores must not spin
-                node.start().wait_for_model()
+            node.start().wait_for_model()
             providers.append(node)
         edges = {}
         for side, value in SIDES.items():
-            with environment([("PEERNODE_ROUTING__AFFINITY", value)]):
-                edge = NodeProcess(scratch / side.replace(" ", "-"), "--join", providers[0].address, name=side)
-                stack.callback(edge.kill)
-                edges[side] = edge.start()
-                for provider in providers:
-                    edge.wait_for_offer(provider.peer_id)
+            home = scratch / side.replace(" ", "-")
+            settings = configured(home.with_suffix(".toml"), f"[routing]\naffinity = {value}\n")
+            edge = NodeProcess(home, *settings, "--join", providers[0].address, name=side)
+            stack.callback(edge.kill)
+            edges[side] = edge.start()
+            for provider in providers:
+                edge.wait_for_offer(provider.peer_id)
         for at, edge in enumerate(edges.values()):  # both learn how fast the providers are
             run_agents(edge.url, options, 1000 + at)
         progress = Progress(console, options.rounds * len(edges))
