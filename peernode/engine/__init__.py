@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from peernode.engine.digest_cache import DigestCache
     from peernode.engine.errors import EngineStopped, ModelLoadFailed
     from peernode.engine.facts import EngineLoad, ModelFacts
+    from peernode.engine.load_times import LoadTimes
     from peernode.engine.lora import LoraAdapter
     from peernode.engine.memory_budget import MemoryBudget
     from peernode.engine.runner import Engine
@@ -28,6 +29,7 @@ _HOMES = {
     "EngineState": "availability",
     "EngineStopped": "errors",
     "EngineStream": "stream",
+    "LoadTimes": "load_times",
     "LoraAdapter": "lora",
     "MemoryBudget": "memory_budget",
     "ModelFacts": "facts",
@@ -42,6 +44,7 @@ __all__ = [
     "EngineState",
     "EngineStopped",
     "EngineStream",
+    "LoadTimes",
     "LoraAdapter",
     "MemoryBudget",
     "ModelFacts",

@@ -100,7 +100,8 @@ class EngineLoad:
     ``decode_tps`` is what one sequence gets, ``prefill_tps`` what all prompts get together; 0.0 until measured.
     ``kv_used`` counts reserved cells: prompts and the completions they may still grow, ``kv_cached`` the
     cells of cached prefixes beside them, ``stored`` the tokens whose cells the host keeps. Of all prompts so far
-    ``prefilled`` tokens were computed, ``reused`` were not; of ``drafted`` tokens ``accepted`` were right.
+    ``prefilled`` tokens were computed, ``reused`` were not; of ``drafted`` tokens ``accepted`` were right. ``load_s``:
+    about how long the model has still to be loaded before it answers; 0.0 when it is loaded.
     """
 
     slots: int
@@ -118,3 +119,4 @@ class EngineLoad:
     accepted: int = 0
     seconds: StepSeconds = StepSeconds()
     stored: int = 0
+    load_s: float = 0.0

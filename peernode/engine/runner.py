@@ -10,6 +10,7 @@ import math
 import random
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from peernode.engine.errors import ModelLoadFailed, NotEnoughMemory
 from peernode.engine.facts import EngineLoad, ModelFacts
 from peernode.engine.gauge import LoadGauge
 from peernode.engine.load_progress import LoadProgress
+from peernode.engine.load_times import LoadTimes
 from peernode.engine.memory_budget import MemoryBudget, Room
 from peernode.engine.model_file import ModelFile
 from peernode.engine.outlook import foreseen_facts, needed_bytes
@@ -41,6 +43,8 @@ log = structlog.get_logger(__name__)
 
 # A file that kills the worker while it loads will most likely do so again.
 _LOAD_DEATHS = 3
+# A load that takes longer than expected, and does not tell how far it is, is over soon all the same.
+_SOON_S = 1.0
 
 
 class Engine:
@@ -58,6 +62,7 @@ class Engine:
         *,
         budget: MemoryBudget | None = None,
         digests: DigestCache | None = None,
+        load_times: LoadTimes | None = None,
         clock: Callable[[], float] = trio.current_time,
         rng: random.Random | None = None,
     ) -> None:
@@ -67,6 +72,8 @@ class Engine:
         self.last_used = -math.inf
         self._budget = budget or MemoryBudget()
         self._availability = Availability()
+        self._load_times = load_times or LoadTimes()
+        self._load_began = -math.inf
         self._file = ModelFile(path, digests, adapters=self.settings.lora)
         self._progress = LoadProgress(clock)
         self._clock = clock
@@ -86,7 +93,8 @@ class Engine:
 
     def load(self) -> EngineLoad:
         """The latest snapshot."""
-        return self._gauge.load
+        load = self._gauge.load
+        return load if self.state == "ready" else replace(load, load_s=self._load_s())
 
     @property
     def state(self) -> EngineState:
@@ -235,6 +243,7 @@ class Engine:
 
     async def _serve(self, room: Room) -> str:
         self._progress.begin("load")
+        self._load_began = self._clock()
         self._session = session = WorkerSession(
             self.model_id,
             streams=self._jobs.streams,
@@ -257,6 +266,8 @@ class Engine:
             session.refuse(err)
             return
         self.facts = ModelFacts.found(self.model_id, self._file.path, ready, digest=digest, size=size)
+        took_s = self._clock() - self._load_began
+        await trio.to_thread.run_sync(self._load_times.took, self._file.path, size, took_s)
         self._jobs.ready = session
         self._become_ready(ready)
         if self.settings.lazy:
@@ -319,6 +330,17 @@ class Engine:
         self._availability.enter("restarting" if self._was_ready else "loading")
         log.warning("worker_restarts", model=self.model_id, delay_s=round(delay_s, 2))
         await trio.sleep(delay_s)
+
+    def _load_s(self) -> float:
+        """How long until the model is loaded, if a job came now; by what is seen of the load, or loads before it."""
+        if self.facts is None:
+            return 0.0
+        if self.load_eta_s is not None:
+            return max(self.load_eta_s, _SOON_S)
+        expected_s = self._load_times.expected_s(self._file.path, self.facts.size_bytes)
+        if self.state != "loading":
+            return expected_s
+        return max(expected_s - (self._clock() - self._load_began), _SOON_S)
 
     def _unavailable(self) -> JobError | None:
         if self.takes_jobs:

@@ -63,6 +63,10 @@ class Home:
         return self.path / "model-digests.json"
 
     @property
+    def load_times_file(self) -> Path:
+        return self.path / "load-times.json"
+
+    @property
     def admin_file(self) -> Path:
         return self.path / "admin.json"
 

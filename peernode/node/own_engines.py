@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import trio
 
-from peernode.engine import DigestCache, Engine, MemoryBudget
+from peernode.engine import DigestCache, Engine, LoadTimes, MemoryBudget
 from peernode.market.models import OwnModel
 from peernode.node.config import NodeConfig
 from peernode.node.engine_choice import engine_settings
@@ -18,12 +18,19 @@ class OwnEngines:
     """Builds engines from the configuration. ``changed`` awaits the next change of state or load of any."""
 
     def __init__(self, config: NodeConfig, *, rng: random.Random) -> None:
-        digests = DigestCache(Home(config.home).digest_file)
+        home = Home(config.home)
+        digests, load_times = DigestCache(home.digest_file), LoadTimes(home.load_times_file)
         limit = config.engine.memory_mib
         budget = MemoryBudget(limit=None if limit is None else limit << 20)
         self.engines = [
             Engine(
-                entry.name, entry.path, engine_settings(config.engine, entry), budget=budget, digests=digests, rng=rng
+                entry.name,
+                entry.path,
+                engine_settings(config.engine, entry),
+                budget=budget,
+                digests=digests,
+                load_times=load_times,
+                rng=rng,
             )
             for entry in config.models
         ]

@@ -30,6 +30,8 @@ ADVERT_DIGEST_BYTES = 16
 EMPTY_LOG_ROOT = b""
 # The feature of a model that makes embeddings, and does not chat.
 EMBEDDINGS = "embeddings"
+# Not loaded now: the first job waits for that.
+LOADABLE = "loadable"
 
 
 @dataclass(frozen=True, slots=True)
