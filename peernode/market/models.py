@@ -10,7 +10,7 @@ from typing import Protocol
 from peernode.chat.events import JobEvent, Usage
 from peernode.chat.job import ChatJob
 from peernode.engine import EngineLoad, ModelFacts
-from peernode.wire.advert import EMBEDDINGS, ModelCard
+from peernode.wire.advert import EMBEDDINGS, LOADABLE, ModelCard
 from peernode.wire.prices import Prices
 
 
@@ -61,6 +61,7 @@ class OwnModel:
         if facts is None or not self.engine.takes_jobs:
             return None
         load = self.engine.load()
+        cold = (LOADABLE,) if load.load_s else ()
         return ModelCard(
             id=facts.id,
             digest=facts.digest,
@@ -68,7 +69,7 @@ class OwnModel:
             parameters=facts.parameters,
             quantization=facts.quantization,
             context_length=facts.context_length,
-            features=(*(name for name in facts.features if name not in self.withheld), *self.promises),
+            features=(*(name for name in facts.features if name not in self.withheld), *self.promises, *cold),
             price_prompt=self.prices.prompt,
             price_cached=self.prices.cached,
             price_completion=self.prices.completion,
