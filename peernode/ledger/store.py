@@ -17,6 +17,7 @@ from peernode.ledger.books import post
 from peernode.ledger.database import Database, own_of
 from peernode.ledger.errors import ReceiptConflict
 from peernode.ledger.holds import open_hold
+from peernode.ledger.open_jobs import close_settled
 from peernode.ledger.receipt_events import given, taken
 from peernode.ledger.records import ReceiptRecord, Refusal
 from peernode.ledger.schema import receipts, refusals
@@ -151,6 +152,7 @@ def countersign(db: Connection, signed: SignedReceipt, build: BuildTotal, *, now
     made = build(before + receipt.credits)
     rows.add_receipt(db, signed, now_ms)
     rows.add_countersignature(db, made, now_ms)
+    close_settled(db, receipt)
     hold = open_hold(db, receipt.request_id) if receipt.credits else None
     event = taken(signed, at_ms=now_ms, payer=hold.account if hold else "", held=hold.held if hold else 0)
     if event is not None:
@@ -165,5 +167,7 @@ def add_countersignature(db: Connection, made: SignedCountersignature, *, now_ms
         return
     rows.add_countersignature(db, made, now_ms)
     signed = rows.find_receipt(db, digest)
+    if signed is not None:
+        close_settled(db, signed.receipt)
     if signed is not None and (event := given(signed, at_ms=now_ms)) is not None:
         post(db, event)
