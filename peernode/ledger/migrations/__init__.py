@@ -40,6 +40,14 @@ def migrate(db: Connection, *, own: str) -> None:
         db.execute(text(f"PRAGMA user_version = {_MANAGED}"))
 
 
+def chain() -> list[str]:
+    """All revisions, the first one first. Alembic raises when there are two ends."""
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
+    scripts = ScriptDirectory(str(Path(__file__).parent))
+    return [script.revision for script in scripts.walk_revisions("base", "head")][::-1]
+
+
 def _upgrade(db: Connection, own: str, scripts: object) -> None:
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415

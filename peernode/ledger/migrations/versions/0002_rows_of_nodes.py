@@ -35,9 +35,8 @@ def upgrade() -> None:
         # A file held one node's rows until now: those of the node that opens it.
         columns = [column["name"] for column in sa.inspect(op.get_bind()).get_columns(f"old_{table}")]
         names = ", ".join(name for name in columns if name != "id")
-        copy = sa.text(
-            f"INSERT INTO {table} (node, {names}) SELECT :own, {names} FROM old_{table} ORDER BY recorded_ms"
-        )
+        order = "id" if "id" in columns else "recorded_ms"
+        copy = sa.text(f"INSERT INTO {table} (node, {names}) SELECT :own, {names} FROM old_{table} ORDER BY {order}")
         op.get_bind().execute(copy, {"own": context.config.attributes["own"]})
         op.drop_table(f"old_{table}")
     for index, (table, indexed) in _INDEXES.items():
