@@ -2,7 +2,8 @@
 
 OFFERED → RUNNING (accept) → FINISHED → RECEIPTED → COUNTERSIGNED → ENDED (end)
 busy or error end it from where they may come; cancel and acknowledgements may come until the receipt is answered and
-change nothing else. The provider says at most once, before its first tokens, that the prompt is computed.
+change nothing else. The provider says at most once, before its first tokens, that the prompt is computed, and before
+that how long it will be, as often as it likes.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from peernode.wire.job_frames import (
     PrefillFrame,
     ReceiptFrame,
     TokensFrame,
+    WaitFrame,
 )
 
 Speaker = Literal["coordinator", "provider"]
@@ -83,11 +85,16 @@ class Conversation:
             pass
         elif isinstance(frame, PrefillFrame) and self._may_tell_prompt(speaker):
             self._prefilled = True
+        elif isinstance(frame, WaitFrame) and (self._may_tell_prompt(speaker) or self._is_asked(speaker)):
+            pass
         else:
             raise OutOfTurn(
                 "A job frame came out of turn.",
                 cause=f"{type(frame).__name__} from the {speaker} in {self.state.name}",
             )
+
+    def _is_asked(self, speaker: Speaker) -> bool:
+        return speaker == "provider" and self.state is State.OFFERED
 
     def _may_tell_prompt(self, speaker: Speaker) -> bool:
         return speaker == "provider" and self.state is State.RUNNING and not self._prefilled

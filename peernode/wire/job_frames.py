@@ -21,6 +21,9 @@ from peernode.wire.logprobs import Logprobs
 PROTOCOL = "/peernode/job/1"
 MAX_FRAME_BYTES = 1 << 20
 MAX_TOKENS_PER_FRAME = 4096
+MAX_WAIT_MS = 86_400_000
+LOADING, QUEUED = "loading", "queued"
+WAITS = (LOADING, QUEUED)
 _OFFER_OPENS = bytes([0x92, 1])  # a list of two, the type first
 _TOKENS_OPENS = bytes([0x94, 4])
 
@@ -42,11 +45,12 @@ class AcceptFrame:
 
 @dataclass(frozen=True, slots=True)
 class BusyFrame:
-    """provider → coordinator: not now, and the load that says why."""
+    """provider → coordinator: not now, and the load that says why; not before ``retry_after_ms`` again, unless 0."""
 
     reason: str
     free_slots: int
     queued: int
+    retry_after_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,17 @@ class AckFrame:
     raw: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class WaitFrame:
+    """provider → coordinator: the job's turn comes in about ``eta_ms``; ``state`` is one of ``WAITS``, or newer.
+
+    Before accept, or behind it before the first tokens; again and again, while it lasts.
+    """
+
+    state: str
+    eta_ms: int
+
+
 JobFrame: TypeAlias = (
     OfferFrame
     | AcceptFrame
@@ -136,6 +151,7 @@ JobFrame: TypeAlias = (
     | CancelFrame
     | PrefillFrame
     | AckFrame
+    | WaitFrame
 )
 
 
@@ -152,14 +168,16 @@ def encode_frame(frame: JobFrame) -> bytes:
             fields = [4, list(ids), text, [entry.to_fields() for entry in logprobs]]
         case AcceptFrame(model_id, markup):
             fields = [2, model_id, markup]
-        case BusyFrame(reason, free_slots, queued):
-            fields = [3, reason, free_slots, queued]
+        case BusyFrame(reason, free_slots, queued, retry_after_ms):
+            fields = [3, reason, free_slots, queued, retry_after_ms]
         case FinishedFrame(reason, prompt_tokens, cached_tokens, completion_tokens):
             fields = [5, reason, prompt_tokens, cached_tokens, completion_tokens]
         case ErrorFrame(code, sentence, param, cause):
             fields = [9, code[:64], sentence[:512], param[:128], cause[:512]]
         case PrefillFrame(prompt_tokens, cached_tokens):
             fields = [11, prompt_tokens, cached_tokens]
+        case WaitFrame(state, eta_ms):
+            fields = [13, state, eta_ms]
         case OfferFrame(raw) | ReceiptFrame(raw) | CountersignFrame(raw) | AckFrame(raw):
             fields = [_CARRIERS[type(frame)], raw]
         case EndFrame() | CancelFrame():
@@ -214,7 +232,12 @@ def _read_tokens(read: FieldReader) -> TokensFrame:
 _DECODERS: dict[int, Callable[[FieldReader], JobFrame]] = {
     1: lambda read: OfferFrame(read.octets("offer", most=MAX_OFFER_BYTES)),
     2: lambda read: AcceptFrame(read.text("model_id", least=1), read.text("markup", most=64)),
-    3: lambda read: BusyFrame(read.text("reason"), read.integer("free_slots"), read.integer("queued")),
+    3: lambda read: BusyFrame(
+        read.text("reason"),
+        read.integer("free_slots"),
+        read.integer("queued"),
+        read.integer("retry_after_ms", most=MAX_WAIT_MS),
+    ),
     4: _read_tokens,
     5: lambda read: FinishedFrame(
         read.text("reason", most=32), read.integer("prompt"), read.integer("cached"), read.integer("completion")
@@ -231,4 +254,5 @@ _DECODERS: dict[int, Callable[[FieldReader], JobFrame]] = {
     10: lambda read: CancelFrame(),
     11: lambda read: PrefillFrame(read.integer("prompt"), read.integer("cached")),
     12: lambda read: AckFrame(read.octets("acknowledgement", most=MAX_ACKNOWLEDGEMENT_BYTES)),
+    13: lambda read: WaitFrame(read.text("state", least=1, most=32), read.integer("eta_ms", most=MAX_WAIT_MS)),
 }

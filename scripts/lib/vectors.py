@@ -28,6 +28,7 @@ from vector_values import (
     acknowledgement,
     countersignature,
     renewal,
+    settlement,
     signed_receipt,
 )
 
@@ -49,6 +50,7 @@ from peernode.wire.job_frames import (
     PrefillFrame,
     ReceiptFrame,
     TokensFrame,
+    WaitFrame,
     encode_frame,
 )
 from peernode.wire.logprobs import Logprobs, TokenLogprob
@@ -71,6 +73,7 @@ FIELDS: Final = {
     "countersignature": "network coordinator provider receipt_digest cumulative at_ms",
     "acknowledgement": "network request_id part coordinator provider offer_digest prompt_tokens cached_tokens tokens"
     " ids_digest text_digest at_ms",
+    "settlement": "network creditor debtor settled amount reference at_ms",
 }
 
 
@@ -88,6 +91,7 @@ def make_vectors() -> dict[str, Any]:
         "receipt.json": _signed("receipt", "provider", signed_receipt().raw),
         "countersignature.json": _signed("countersignature", "coordinator", countersignature()),
         "acknowledgement.json": _signed("acknowledgement", "coordinator", acknowledgement()),
+        "settlement.json": _signed("settlement", "provider", settlement()),
         "job_frames.json": [_frame(speaker, frame) for speaker, frame in _frames()],
         "refused.json": refused(),
     }
@@ -207,7 +211,7 @@ def _frames() -> list[tuple[str, JobFrame]]:
     return [
         ("coordinator", OfferFrame(sign_offer(OFFER, COORDINATOR))),
         ("provider", AcceptFrame(CARD.id, "hermes+think")),
-        ("provider", BusyFrame("prices", 0, 3)),
+        ("provider", BusyFrame("prices", 0, 3, 2500)),
         ("provider", TokensFrame(IDS, TEXT)),
         ("provider", TokensFrame((31,), "Gr", (Logprobs(likely, (likely, TokenLogprob(9, -2_302_585, b"\xc3"))),))),
         ("provider", FinishedFrame("stop", 130, 100, len(IDS))),
@@ -218,6 +222,7 @@ def _frames() -> list[tuple[str, JobFrame]]:
         ("coordinator", CancelFrame()),
         ("provider", PrefillFrame(130, 100)),
         ("coordinator", AckFrame(acknowledgement())),
+        ("provider", WaitFrame("loading", 12_500)),
     ]
 
 

@@ -27,6 +27,7 @@ from peernode.wire.job_frames import (
     PrefillFrame,
     ReceiptFrame,
     TokensFrame,
+    WaitFrame,
     _read_frame,
     decode_frame,
     encode_frame,
@@ -39,7 +40,10 @@ LOGPROBS = (
 )
 FRAMES: list[tuple[Speaker, JobFrame]] = [
     ("coordinator", OfferFrame(b"offer")),
+    ("provider", WaitFrame("loading", 4000)),
+    ("provider", WaitFrame("loading", 3000)),
     ("provider", AcceptFrame("tiny", "hermes+think")),
+    ("provider", WaitFrame("queued", 100)),
     ("provider", PrefillFrame(5, 0)),
     ("provider", TokensFrame((1, 2), "ab")),
     ("coordinator", AckFrame(b"acknowledgement")),
@@ -50,6 +54,8 @@ FRAMES: list[tuple[Speaker, JobFrame]] = [
 ]
 OTHERS: list[tuple[Speaker, JobFrame]] = [
     ("provider", BusyFrame("full", 0, 3)),
+    ("provider", BusyFrame("full", 0, 3, 4000)),
+    ("provider", WaitFrame("queued", 0)),
     ("coordinator", CancelFrame()),
     ("provider", TokensFrame((1, 2), "ab", LOGPROBS)),
     ("provider", ErrorFrame("engine_crashed", "The engine died.")),
@@ -140,7 +146,7 @@ def test_no_order_of_frames_reaches_the_end_but_the_right_one(frames: list[tuple
         except OutOfTurn:
             assert talk.state is before
             continue
-        if not isinstance(frame, (CancelFrame, PrefillFrame, AckFrame)):
+        if not isinstance(frame, (CancelFrame, PrefillFrame, AckFrame, WaitFrame)):
             seen.append(type(frame))
     if talk.state is State.ENDED and seen[-1] is EndFrame:
         without_tokens = [kind for kind in seen if kind is not TokensFrame]
@@ -160,7 +166,7 @@ def test_each_side_speaks_only_its_own_lines() -> None:
 
 def test_a_cancel_may_cross_the_end_of_the_answer() -> None:
     talk = Conversation()
-    for speaker, frame in FRAMES[:6]:
+    for speaker, frame in FRAMES[:-3]:
         talk.observe(speaker, frame)
     talk.observe("coordinator", CancelFrame())
     assert (talk.state, talk.cancelled) == (State.FINISHED, True)
@@ -178,6 +184,19 @@ def test_the_prompt_is_told_once_and_not_behind_tokens() -> None:
         with pytest.raises(OutOfTurn):
             talk.observe("provider", PrefillFrame(5, 0))
         assert talk.state is State.RUNNING
+
+
+def test_a_wait_is_told_by_the_provider_until_there_is_something_to_tell() -> None:
+    talk = Conversation()
+    with pytest.raises(OutOfTurn):
+        talk.observe("provider", WaitFrame("queued", 1))
+    talk.observe("coordinator", OfferFrame(b""))
+    with pytest.raises(OutOfTurn):
+        talk.observe("coordinator", WaitFrame("queued", 1))
+    for frame in (WaitFrame("loading", 9), AcceptFrame("tiny"), WaitFrame("queued", 1), TokensFrame((1,), "a")):
+        talk.observe("provider", frame)
+    with pytest.raises(OutOfTurn):
+        talk.observe("provider", WaitFrame("queued", 1))  # it would put off the stall timer for ever
 
 
 def test_acknowledgements_are_the_coordinators_and_come_until_the_receipt_is_answered() -> None:

@@ -45,7 +45,8 @@ async function converse (talk, identity, accounts, offer, card, cancelAfter) {
     got.cached, got.ids.length, idsDigest(got.ids), textDigest(got.text), Date.now()
   ], identity).envelope
   await talk.send('offer', envelope)
-  const answer = await talk.next(SECONDS.accept)
+  let answer = await talk.next(SECONDS.accept)
+  while (answer.name === 'wait') answer = await talk.next(SECONDS.firstTokens)
   if (answer.name !== 'accept') return { outcome: answer.name, answer }
   const got = await collect(talk, cancelAfter, acknowledged)
   if (got.error) return { outcome: 'error', answer: got.error }
@@ -81,6 +82,7 @@ async function collect (talk, cancelAfter, acknowledged) {
     const frame = await talk.next(got.frames > 0 ? SECONDS.tokens : SECONDS.firstTokens)
     if (frame.name === 'error') return { error: frame }
     if (frame.name === 'finished') return { ...got, reason: frame.reason }
+    if (frame.name === 'wait') continue
     if (frame.name === 'prefill') {
       got.prompt = frame.prompt_tokens
       got.cached = frame.cached_tokens

@@ -53,6 +53,8 @@ export class Conversation {
     const cancellable = ['OFFERED', 'RUNNING', 'FINISHED', 'RECEIPTED'].includes(this.state)
     if (name === 'cancel' && speaker === 'coordinator' && cancellable) return
     if (name === 'ack' && speaker === 'coordinator' && cancellable && this.state !== 'OFFERED') return
+    const waiting = this.state === 'OFFERED' || (this.state === 'RUNNING' && !this.prefilled)
+    if (name === 'wait' && speaker === 'provider' && waiting) return
     const telling = name === 'prefill' && speaker === 'provider' && this.state === 'RUNNING' && !this.prefilled
     const after = telling ? this.state : MOVES[`${this.state} ${speaker} ${name}`]
     if (after === undefined) throw new ProtocolError('out_of_turn', `${name} from the ${speaker} in ${this.state}`)

@@ -47,7 +47,7 @@ export class Provider {
     if (offer.coordinator !== coordinator || offer.provider !== this.peer.peerId) throw new ProtocolError('bad_request', 'not for us')
     if (!equal(offer.model_digest, CARD[1])) throw new ProtocolError('no_provider', 'not our model')
     if (!equal(encode(Object.values(offer.prices)), encode(Object.values(PRICES)))) {
-      await talk.send('busy', 'prices', 1, 0)
+      await talk.send('busy', 'prices', 1, 0, 0)
       return { outcome: 'busy' }
     }
     await talk.send('accept', CARD[0], '')

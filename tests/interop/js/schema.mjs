@@ -73,6 +73,13 @@ const model = record({
   prefill_tps: integer()
 })
 
+const settled = (read) => (value) => {
+  const note = read(value)
+  if (note.amount > note.settled) bad('more than all notes together')
+  if (note.creditor === note.debtor) bad('between one peer')
+  return note
+}
+
 export const BODIES = {
   advert: {
     signer: 'peer',
@@ -168,6 +175,19 @@ export const BODIES = {
       at_ms: integer()
     })
   },
+  settlement: {
+    signer: 'creditor',
+    most: 2048,
+    read: settled(record({
+      network,
+      creditor: peer,
+      debtor: peer,
+      settled: integer(1),
+      amount: integer(1),
+      reference: text(0, 256),
+      at_ms: integer()
+    }))
+  },
   acknowledgement: {
     signer: 'coordinator',
     most: 1024,
@@ -196,7 +216,7 @@ const logprob = record({ chosen: chance, top: list(chance, 20) })
 export const JOB_FRAMES = {
   1: { name: 'offer', read: { envelope: octets(0, 22_020_096) } },
   2: { name: 'accept', read: { model_id: text(1), markup: text(0, 64) } },
-  3: { name: 'busy', read: { reason: text(), free_slots: integer(), queued: integer() } },
+  3: { name: 'busy', read: { reason: text(), free_slots: integer(), queued: integer(), retry_after_ms: integer(0, 86_400_000) } },
   4: { name: 'tokens', read: { ids: list(tokenId, 4096), text: text(0, FRAME), logprobs: list(logprob, 4096) } },
   5: {
     name: 'finished',
@@ -208,5 +228,6 @@ export const JOB_FRAMES = {
   9: { name: 'error', read: { code: text(0, 64), sentence: text(0, 512), param: text(0, 128), cause: text(0, 512) } },
   10: { name: 'cancel', read: {} },
   11: { name: 'prefill', read: { prompt_tokens: integer(), cached_tokens: integer() } },
-  12: { name: 'ack', read: { envelope: octets(0, 1024) } }
+  12: { name: 'ack', read: { envelope: octets(0, 1024) } },
+  13: { name: 'wait', read: { state: text(1, 32), eta_ms: integer(0, 86_400_000) } }
 }
