@@ -14,6 +14,7 @@ from peernode.wire.identity import Identity
 from peernode.wire.offer import Offer, sign_offer
 from peernode.wire.prices import Prices
 from peernode.wire.receipt import NO_PREVIOUS, Receipt, SignedReceipt, ids_digest, sign_receipt, text_digest
+from peernode.wire.settlement_note import SettlementNote
 
 PROVIDER = Identity.from_seed(b"p" * 32)
 COORDINATOR = Identity.from_seed(b"c" * 32)
@@ -132,4 +133,9 @@ def advert(**changes: Any) -> Advert:
         queued=0,
         models=(CARD,),
     )
+    return replace(made, **changes)
+
+
+def settlement_note(**changes: Any) -> SettlementNote:
+    made = SettlementNote("test", PROVIDER.peer_id, COORDINATOR.peer_id, 1_500, 500, "invoice 7", 2_000)
     return replace(made, **changes)

@@ -22,6 +22,7 @@ from vector_values import (
     acknowledgement,
     countersignature,
     renewal,
+    settlement,
     signed_receipt,
 )
 from vectors import _frames as frames_of_the_vectors
@@ -45,6 +46,7 @@ from peernode.wire.job_frames import CountersignFrame, OfferFrame, ReceiptFrame,
 from peernode.wire.offer import open_offer, sign_offer
 from peernode.wire.receipt import open_receipt
 from peernode.wire.renewal import open_renewal
+from peernode.wire.settlement_note import open_settlement_note
 
 # Bytes that begin something long in msgpack, protobuf or a length prefix.
 _NASTY = b"\x00\x7f\x80\x8f\x90\x9f\xc0\xc1\xc4\xc6\xc9\xcf\xd3\xd9\xdb\xdc\xdd\xde\xdf\xff"
@@ -63,6 +65,7 @@ SIGNED: dict[str, tuple[tuple[bytes, ...], Callable[[bytes], object]]] = {
     "offer": ((sign_offer(OFFER, COORDINATOR),), lambda raw: open_offer(raw, network=NETWORK)),
     "receipt": ((signed_receipt().raw,), open_receipt),
     "countersignature": ((countersignature(),), open_countersignature),
+    "settlement": ((settlement(),), lambda raw: open_settlement_note(raw, network=NETWORK)),
     "acknowledgement": ((acknowledgement(),), lambda raw: open_acknowledgement(raw, network=NETWORK)),
 }
 JOB_FRAMES = tuple(encode_frame(frame) for _, frame in frames_of_the_vectors())

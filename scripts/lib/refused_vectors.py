@@ -19,6 +19,7 @@ from vector_values import (
     STRANGER,
     countersignature,
     renewal,
+    settlement,
     signed_receipt,
 )
 
@@ -113,6 +114,13 @@ def _fields() -> Iterator[Case]:
     counts = [*fields]
     counts[13] = True
     yield "receipt", seal("receipt", counts, PROVIDER).raw, "bad_schema", "true in place of a number"
+    note = list(unseal("settlement", settlement())[1])  # type: ignore[arg-type]
+    more = [*note[:4], 1_500_001, *note[5:]]
+    yield "settlement", seal("settlement", more, PROVIDER).raw, "bad_schema", "a note over more than all notes together"
+    nothing = [*note[:4], 0, *note[5:]]
+    yield "settlement", seal("settlement", nothing, PROVIDER).raw, "bad_schema", "a settlement of nothing"
+    itself = [note[0], note[1], note[1], *note[3:]]
+    yield "settlement", seal("settlement", itself, PROVIDER).raw, "bad_schema", "a creditor that is its own debtor"
     elsewhere = sign_advert(replace(ADVERT, network="other"), PROVIDER).raw
     yield "advert", elsewhere, "wrong_network", "signed for another network"
     yield "offer", sign_offer(replace(OFFER, network="other"), COORDINATOR), "wrong_network", "for another network"
@@ -145,6 +153,9 @@ def _signatures() -> Iterator[Case]:
     as_advert = seal("advert", unseal("renewal", renewal())[1], PROVIDER).raw
     yield "renewal", as_advert, "bad_signature", "a renewal signed as an advert"
     yield "countersignature", _flip(countersignature(), -1), "bad_signature", "one bit of the signature changed"
+    yield "settlement", _flip(settlement(), -1), "bad_signature", "one bit of the signature changed"
+    by_debtor = seal("settlement", unseal("settlement", settlement())[1], COORDINATOR).raw
+    yield "settlement", by_debtor, "bad_signature", "a settlement note signed by its debtor"
 
 
 def _frames() -> Iterator[Case]:

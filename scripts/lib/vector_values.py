@@ -20,6 +20,7 @@ from peernode.wire.offer import Offer, sign_offer
 from peernode.wire.prices import Prices
 from peernode.wire.receipt import NO_PREVIOUS, Receipt, SignedReceipt, ids_digest, sign_receipt, text_digest
 from peernode.wire.renewal import Renewal, sign_renewal
+from peernode.wire.settlement_note import SettlementNote, sign_settlement_note
 
 NETWORK: Final = "vectors"
 NOW_MS: Final = 1_767_225_600_000
@@ -165,3 +166,11 @@ def countersignature() -> bytes:
         NETWORK, COORDINATOR.peer_id, PROVIDER.peer_id, signed_receipt().digest, total, NOW_MS + 1600
     )
     return sign_countersignature(body, COORDINATOR).raw
+
+
+def settlement() -> bytes:
+    """The provider's word that its coordinator paid, for the second time."""
+    body = SettlementNote(
+        NETWORK, PROVIDER.peer_id, COORDINATOR.peer_id, 1_500_000, 500_000, "Überweisung 12/26", NOW_MS + 86_400_000
+    )
+    return sign_settlement_note(body, PROVIDER).raw

@@ -32,6 +32,7 @@ from peernode.wire.countersignature import MAX_COUNTERSIGNATURE_BYTES
 from peernode.wire.job_frames import _DECODERS, MAX_FRAME_BYTES
 from peernode.wire.receipt import MAX_RECEIPT_BYTES
 from peernode.wire.renewal import MAX_RENEWAL_BYTES
+from peernode.wire.settlement_note import MAX_NOTE_BYTES
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
 TABLES = {
@@ -43,6 +44,7 @@ TABLES = {
     "receipt": FIELDS["receipt"].split(),
     "countersignature": FIELDS["countersignature"].split(),
     "acknowledgement": FIELDS["acknowledgement"].split(),
+    "settlement": FIELDS["settlement"].split(),
 }
 
 
@@ -75,6 +77,7 @@ def test_the_frames_of_a_job_are_all_there() -> None:
         bounds.MAX_IMAGES_BYTES,
         MAX_RECEIPT_BYTES,
         MAX_COUNTERSIGNATURE_BYTES,
+        MAX_NOTE_BYTES,
         MAX_ACKNOWLEDGEMENT_BYTES,
         MAX_FRAME_BYTES,
         MAX_RENEWAL_BYTES,

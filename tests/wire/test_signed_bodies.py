@@ -18,6 +18,7 @@ from peernode.wire.errors import BadSchema, BadSignature, WireError, WrongNetwor
 from peernode.wire.offer import open_offer, sign_offer
 from peernode.wire.receipt import KIND as RECEIPT
 from peernode.wire.receipt import open_receipt
+from peernode.wire.settlement_note import open_settlement_note, sign_settlement_note
 from tests.samples import (
     COORDINATOR,
     PROVIDER,
@@ -27,6 +28,7 @@ from tests.samples import (
     countersigned,
     offer,
     receipt,
+    settlement_note,
     signed_receipt,
 )
 
@@ -35,12 +37,14 @@ OFFER_RAW = sign_offer(offer(), COORDINATOR)
 RECEIPT_RAW = signed_receipt().raw
 COUNTERSIGNATURE_RAW = countersigned(signed_receipt()).raw
 ACKNOWLEDGEMENT_RAW = sign_acknowledgement(acknowledgement(), COORDINATOR).raw
+SETTLEMENT_RAW = sign_settlement_note(settlement_note(), PROVIDER).raw
 
 KINDS: list[tuple[bytes, Callable[[bytes], object]]] = [
     (ADVERT_RAW, lambda raw: open_advert(raw, network="test")),
     (OFFER_RAW, lambda raw: open_offer(raw, network="test")),
     (RECEIPT_RAW, open_receipt),
     (COUNTERSIGNATURE_RAW, open_countersignature),
+    (SETTLEMENT_RAW, lambda raw: open_settlement_note(raw, network="test")),
     (ACKNOWLEDGEMENT_RAW, lambda raw: open_acknowledgement(raw, network="test")),
 ]
 
@@ -49,6 +53,7 @@ def test_round_trips() -> None:
     assert open_advert(ADVERT_RAW, network="test").advert == advert()
     assert open_offer(OFFER_RAW, network="test") == offer()
     assert open_acknowledgement(ACKNOWLEDGEMENT_RAW, network="test").body == acknowledgement()
+    assert open_settlement_note(SETTLEMENT_RAW, network="test").note == settlement_note()
     assert open_receipt(RECEIPT_RAW).receipt == receipt()
     assert open_countersignature(COUNTERSIGNATURE_RAW) == countersigned(signed_receipt())
 

@@ -22,6 +22,7 @@ from peernode.wire.offer import open_offer
 from peernode.wire.prices import Prices
 from peernode.wire.receipt import open_receipt, text_digest
 from peernode.wire.renewal import open_renewal
+from peernode.wire.settlement_note import open_settlement_note
 
 MADE = make_vectors()
 SIGNED = [name for name, vectors in MADE.items() if isinstance(vectors, dict)]
@@ -33,6 +34,7 @@ READERS: dict[str, Callable[[bytes, str], Any]] = {
     "receipt": lambda raw, _: open_receipt(raw).receipt.to_fields(),
     "countersignature": lambda raw, _: open_countersignature(raw).countersignature.to_fields(),
     "acknowledgement": lambda raw, network: open_acknowledgement(raw, network=network).body.to_fields(),
+    "settlement": lambda raw, network: open_settlement_note(raw, network=network).note.to_fields(),
     "job frame": lambda raw, _: decode_frame(raw),
 }
 
