@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import structlog
 import trio
@@ -12,7 +13,8 @@ from peernode.market.models import OwnModels
 from peernode.mesh import Mesh
 from peernode.mesh.leases import same_news
 from peernode.mesh.pace import RENEW_S, lease_ms, load_pause_s, renew_every_s
-from peernode.wire.advert import MAX_ADDRESSES, Advert, ModelCard, SignedAdvert, sign_advert
+from peernode.wire.advert import EMPTY_LOG_ROOT, MAX_ADDRESSES, Advert, ModelCard, SignedAdvert, sign_advert
+from peernode.wire.checkpoint import SignedCheckpoint
 from peernode.wire.identity import Identity
 from peernode.wire.renewal import Renewal, sign_renewal
 
@@ -23,6 +25,18 @@ NEWS_PAUSE_S = 0.25
 # Measured rates only seed what others measure themselves: a new advert for them is rare, and only if they moved much.
 RATES_PAUSE_RENEWALS = 12
 RATES_FACTOR = 1.5
+# Every advert says how far the log of receipts is. One that is made for nothing else costs the whole network, so there
+# is one when receipts came and the last word on the log is as old as this, and in a large network not before that.
+LOG_PAUSE_S = 300.0
+
+
+class OwnLog(Protocol):
+    """This node's log of receipts, and its word on it; ``market.log_keeper``."""
+
+    async def size(self) -> int: ...
+    async def checkpoint(self) -> SignedCheckpoint | None: ...
+    async def advertised(self) -> int: ...
+    async def advertise(self, seq: int) -> None: ...
 
 
 class Advertiser:
@@ -37,6 +51,7 @@ class Advertiser:
         models: OwnModels,
         changed: Callable[[], Awaitable[None]],
         clock_ms: Callable[[], int],
+        log: OwnLog | None = None,
     ) -> None:
         self._identity = identity
         self._network = network
@@ -49,9 +64,13 @@ class Advertiser:
         self._stated: SignedAdvert | None = None
         self._stated_s = float("-inf")
         self._load = (0, 0)
+        self._log = log
+        self._log_head = (0, EMPTY_LOG_ROOT)
 
     async def run(self) -> None:
         """Advertise until cancelled or until ``leave``."""
+        if self._log is not None:
+            self._seq = max(self._seq, await self._log.advertised())
         while not self._left:
             await self._say()
             said_s, live = trio.current_time(), self._live()
@@ -62,7 +81,10 @@ class Advertiser:
     async def leave(self) -> None:
         """End this node's lease everywhere, now."""
         self._left = True
-        await self._mesh.publish(sign_advert(self._advert(0), self._identity))
+        await self._look_at_log()
+        departure = self._advert(0)
+        await self._speak_of_log(departure)
+        await self._mesh.publish(sign_advert(departure, self._identity))
 
     def _live(self) -> int:
         return len(self._mesh.directory.snapshot().adverts)
@@ -84,10 +106,9 @@ class Advertiser:
         stated = self._stated
         # A machine that slept finds its own lease over: then nobody holds the advert that a renewal would name.
         lapsed = self._mesh.directory.holding(advert.peer) is None
-        if stated is None or lapsed or self._is_news(advert) or self._rates_moved(advert):
-            self._stated = sign_advert(advert, self._identity)
-            self._stated_s = trio.current_time()
-            await self._mesh.publish(self._stated)
+        news = stated is None or lapsed or self._is_news(advert) or self._rates_moved(advert)
+        if news or stated is None or await self._log_is_due():
+            await self._state(term_ms)
             return
         renewal = Renewal(
             network=self._network,
@@ -100,6 +121,31 @@ class Advertiser:
             advert=stated.digest,
         )
         self._mesh.renew(sign_renewal(renewal, self._identity))
+
+    async def _state(self, term_ms: int) -> None:
+        """Make and publish a whole advert."""
+        await self._look_at_log()
+        advert = self._advert(term_ms)
+        await self._speak_of_log(advert)
+        if self._left:  # the departure was said meanwhile, and is the last word
+            return
+        self._stated = sign_advert(advert, self._identity)
+        self._stated_s = trio.current_time()
+        await self._mesh.publish(self._stated)
+
+    async def _look_at_log(self) -> None:
+        if self._log is not None and (signed := await self._log.checkpoint()) is not None:
+            self._log_head = (signed.checkpoint.size, signed.checkpoint.root)
+
+    async def _speak_of_log(self, advert: Advert) -> None:
+        if self._log is not None and advert.receipts_log_size:
+            await self._log.advertise(advert.seq)
+
+    async def _log_is_due(self) -> bool:
+        pause_s = max(LOG_PAUSE_S, RATES_PAUSE_RENEWALS * renew_every_s(self._live()))
+        if self._log is None or trio.current_time() - self._stated_s < pause_s:
+            return False
+        return await self._log.size() > self._log_head[0]
 
     def _is_news(self, advert: Advert) -> bool:
         return self._stated is None or not same_news(self._stated.advert, advert)
@@ -133,6 +179,8 @@ class Advertiser:
             free_slots=free_slots,
             queued=queued,
             models=self._models.cards() if term_ms else (),
+            receipts_log_size=self._log_head[0],
+            receipts_log_root=self._log_head[1],
         )
 
 

@@ -90,6 +90,13 @@ class Breakers:
 
     def __init__(self) -> None:
         self._breakers: OrderedDict[str, Breaker] = OrderedDict()
+        self._banished: OrderedDict[str, str] = OrderedDict()
+
+    def banish(self, peer: str, reason: str) -> None:
+        """Never send anything to a peer again, whatever it does; bounded like the rest."""
+        self._banished[peer] = reason
+        if len(self._banished) > MAX_BREAKERS:
+            self._banished.popitem(last=False)
 
     def of(self, peer: str) -> Breaker:
         breaker = self._breakers.get(peer)
@@ -102,6 +109,8 @@ class Breakers:
 
     def shunned(self, peer: str, now: float) -> str:
         """Why nothing may be sent to a peer now; empty when something may."""
+        if peer in self._banished:
+            return self._banished[peer]
         breaker = self._breakers.get(peer)
         if breaker is None or breaker.permits(now):
             return ""
