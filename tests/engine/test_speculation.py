@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peernode.engine.worker.drafting import NgramDrafter
+from peernode.engine.worker.drafting import RESUMED, NgramDrafter
 from peernode.engine.worker.pacing import Pace
 from peernode.engine.worker.row_costs import RowCosts
 from peernode.engine.worker.speculation import Speculation, Speculator, worthwhile
@@ -136,6 +136,25 @@ def test_the_longest_agreement_is_believed() -> None:
     assert drafter.propose(2) == ([], 0)
 
 
+@pytest.mark.parametrize(
+    ("changed", "goes_on"),
+    [([90], 12), ([90, 91, 92], 12), ([], 12), ([90, 91, 92, 93, 94, 95, 96, 97, 98], 12)],
+    ids=["one word for another", "three words for one", "a word left out", "too long a change"],
+)
+def test_a_copy_goes_on_behind_a_changed_word(changed: list[int], goes_on: int) -> None:
+    drafter = NgramDrafter([*range(1, 30), 50, 51])
+    for token in [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]:  # a copy, one token a step
+        drafter.propose(4)
+        drafter.extend([token])
+    for token in [*changed, goes_on]:  # 11 is what was changed
+        drafter.propose(4)
+        drafter.extend([token])
+    resumed = [13, 14, 15, 16] if len(changed) < 8 else []
+    assert drafter.propose(4) == (resumed, RESUMED if resumed else 0)
+    drafter.extend([13])
+    assert drafter.propose(2) == ([14, 15] if resumed else [], 2 if resumed else 0)
+
+
 def test_a_loop_is_taken_to_go_on_and_long_agreement_is_told() -> None:
     drafter = NgramDrafter([7, *[1, 2, 3, 4] * 5])
     assert drafter.propose(6) == ([1, 2, 3, 4, 1, 2], 16)
@@ -239,11 +258,13 @@ class PlacedBackend(CellBackend):
     def __init__(self, follow: Callable[[list[int]], int]) -> None:
         super().__init__(follow=follow)
         self.places: dict[int, int] = {}
+        self.held: list[object] = []  # so that no new cell gets the identity of one that is gone
         self.in_order = True
 
     def decode(self) -> int:
         before = len(self.cells)
         failure = super().decode()
+        self.held += [holders for _, _, holders in self.cells[before:]]
         live = {id(holders) for _, _, holders in self.cells}
         self.places = {cell: place for cell, place in self.places.items() if cell in live}
         free = (place for place in itertools.count() if place not in set(self.places.values()))
@@ -263,7 +284,7 @@ def test_wrong_drafts_leave_no_holes_where_the_order_of_cells_decides(kernel_row
     backend.kernel_rows = kernel_rows
     batcher = batcher_on(backend, slots=4, speculate=True)
     for job in range(4):
-        batcher.submit(asking(job, [job + 6, *[1, 2, 3, 4, 5] * (job + 2)], limit=30))
+        batcher.submit(asking(job, [job + 6, *[1, 2, 3, 4, 5] * (job + 2)], limit=24))  # all fits, wrong drafts too
     run_out(batcher)
     assert batcher._speculation.accepted
     assert batcher._speculation.drafted > batcher._speculation.accepted

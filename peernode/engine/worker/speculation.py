@@ -12,7 +12,7 @@ import itertools
 import operator
 from collections.abc import Callable, Iterator
 
-from peernode.engine.worker.drafting import NgramDrafter
+from peernode.engine.worker.drafting import RESUMED, NgramDrafter
 from peernode.engine.worker.pacing import Pace
 from peernode.engine.worker.sequence import Sequence
 
@@ -24,7 +24,7 @@ _MOST_DRAFTS = 23
 # Guesses that are so unlikely are not even weighed.
 _HOPELESS = 0.05
 # The chance that a guess is right, by how many tokens before it agree with what it repeats, before anything was seen.
-_FIRST_LUCK = {24: 0.97, 12: 0.9, 6: 0.8, 3: 0.7}
+_FIRST_LUCK = {24: 0.97, 12: 0.9, 6: 0.8, 3: 0.7, RESUMED: 0.75}
 _WEIGHT = 0.08
 # The same by the token before the guess: some are followed by what changes. So many guesses there weigh as much as all
 # that is known of the agreement, and they count ever less.
