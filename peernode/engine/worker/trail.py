@@ -1,4 +1,4 @@
-"""What an answer is just repeating: where that goes on, for how long it has agreed, and where it resumes after a change.
+"""What an answer is just repeating: where that goes on, for how long it has agreed, where it resumes after a change.
 
 An edit copies long runs and changes a word between them. Behind the changed word the copy goes on a few tokens further,
 so one token that is found there says more than any run of three elsewhere. Pure.
