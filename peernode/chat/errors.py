@@ -24,6 +24,7 @@ class JobError(PeernodeError):
 
     ``attempts`` are those who were asked in vain, in order. ``filter`` names what took out the last candidate, if
     nobody could be asked. ``route`` is how the choice was made, for a client that wanted to know.
+    ``retry_after_s``: when to ask again, where that is known.
     """
 
     code: ClassVar[str] = "internal"
@@ -31,6 +32,7 @@ class JobError(PeernodeError):
     attempts: tuple[Attempted, ...] = ()
     filter: str = ""
     route: Route | None = None
+    retry_after_s: float | None = None
 
 
 class BadRequest(JobError):
@@ -91,3 +93,7 @@ class ReceiptRefused(JobError):
     """The answer came, but its receipt failed a check; nothing is owed for it."""
 
     code = "receipt_refused"
+
+
+class NoReceipt(ReceiptRefused):
+    """The answer came, but no receipt for it, which may be the network's fault."""

@@ -48,3 +48,9 @@ class BooksDiffer(LedgerError):
     """The books do not agree with themselves: a projection differs from its events, or an event is not whole."""
 
     code = "books_differ"
+
+
+class VoucherTooLow(LedgerError):
+    """A coordinator signed a total that is less than the receipts it countersigned come to."""
+
+    code = "voucher_too_low"

@@ -13,11 +13,12 @@ import trio
 
 from peernode.chat.embedding_request import EmbeddingRequest
 from peernode.chat.errors import BadRequest, NoProvider, ProviderBusy
-from peernode.chat.events import Finished, JobEvent, Tokens
+from peernode.chat.events import Failed, Finished, JobEvent, Tokens
 from peernode.chat.job import ChatJob
 from peernode.chat.job_request import JobRequest, read_request
 from peernode.engine import ModelFacts
 from peernode.ledger import ReceiptStore
+from peernode.market.credit.gate import CREDIT, CreditGate, CreditHold, NoLimits
 from peernode.market.job_count import JobCount
 from peernode.market.metering import Meter
 from peernode.market.models import EngineStream, OwnModel, OwnModels
@@ -33,13 +34,21 @@ class Work:
     """One accepted offer while it runs. Iterate it for events up to Finished, then ``sign`` once."""
 
     def __init__(
-        self, provider: Provider, offer: Offer, request: JobRequest, model: OwnModel, stream: EngineStream
+        self,
+        provider: Provider,
+        offer: Offer,
+        request: JobRequest,
+        model: OwnModel,
+        stream: EngineStream,
+        *,
+        hold: CreditHold,
     ) -> None:
         self._provider = provider
         self._offer = offer
         self._request = request
         self._model = model
         self._stream = stream
+        self._hold = hold
         self._meter = Meter(accepted_ms=provider.clock_ms())
         self._finished: Finished | None = None
         self._signed: SignedReceipt | None = None
@@ -61,6 +70,9 @@ class Work:
     async def __anext__(self) -> JobEvent:
         event = await anext(self._stream)
         if isinstance(event, Tokens):
+            if not self._hold.covers(len(self._meter.ids) + len(event.ids)):
+                self._stream.cancel()
+                return Failed(ProviderBusy("The line of credit is used up.", cause=f"{CREDIT}: used up by this job"))
             self._meter.count(event, now_ms=self._provider.clock_ms())
         elif isinstance(event, Finished):
             self._finished = event
@@ -88,7 +100,9 @@ class Work:
             )
             return sign_receipt(receipt, provider.identity)
 
-        return await trio.to_thread.run_sync(lambda: provider.store.append(build, now_ms=now_ms))
+        signed = await trio.to_thread.run_sync(lambda: provider.store.append(build, now_ms=now_ms))
+        self._hold.billed(signed.receipt.credits)
+        return signed
 
 
 class Provider:
@@ -102,6 +116,7 @@ class Provider:
         models: OwnModels,
         store: ReceiptStore,
         clock_ms: Callable[[], int],
+        credit: CreditGate | None = None,
     ) -> None:
         self.identity = identity
         self.network = network
@@ -109,6 +124,7 @@ class Provider:
         self.clock_ms = clock_ms
         self.draining = False
         self.jobs = JobCount()
+        self.credit: CreditGate = credit or NoLimits()
         self._models = models
 
     def room(self) -> tuple[int, int]:
@@ -131,6 +147,7 @@ class Provider:
             raise NoProvider("This node does not have that model loaded.", cause=offer.model_digest.hex()[:16])
         if offer.prices != model.prices:
             raise ProviderBusy("The prices have changed.", cause="prices")
+        self.credit.check(offer, request, _context_of(model))
         return model, request
 
     @asynccontextmanager
@@ -147,6 +164,12 @@ class Provider:
             continue_from=offer.continue_from,
             payer=offer.coordinator,
         )
-        with self.jobs.one():
+        with self.jobs.one(), self.credit.reserve(offer, request, _context_of(model)) as hold:
             async with model.engine.open(job) as stream:
-                yield Work(self, offer, request, model, stream)
+                yield Work(self, offer, request, model, stream, hold=hold)
+
+
+def _context_of(model: OwnModel) -> int:
+    facts = model.engine.facts
+    assert facts is not None  # a model without facts is not found by digest
+    return facts.context_length

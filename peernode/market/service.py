@@ -11,6 +11,7 @@ import trio
 from peernode.chat.errors import BadRequest, JobError, ProviderBusy, ProviderFailed
 from peernode.chat.events import Failed, Finished, Receipted, Started, Tokens
 from peernode.ledger import ReceiptStore, Refusal
+from peernode.ledger.errors import VoucherTooLow
 from peernode.market.batching import TokenBatch
 from peernode.market.patience import COUNTERSIGN_S, OFFER_S
 from peernode.market.provider import Provider, Work
@@ -100,9 +101,19 @@ class JobService:
         assert isinstance(frame, CountersignFrame)  # nothing else is in turn
         made = open_countersignature(frame.raw)
         _check_countersignature(made, receipt)
-        await trio.to_thread.run_sync(lambda: self._store.add_countersignature(made, now_ms=self._clock_ms()))
+        await self._keep(made, receipt)
         await talk.send(EndFrame())
         log.info("job_served", tokens=receipt.receipt.completion_tokens, credits=receipt.receipt.credits)
+
+    async def _keep(self, made: SignedCountersignature, receipt: SignedReceipt) -> None:
+        """Raises BadRequest for a total that is less than what its signer owes."""
+        credit = self._provider.credit
+        try:
+            await trio.to_thread.run_sync(lambda: self._store.add_countersignature(made, now_ms=self._clock_ms()))
+        except VoucherTooLow as err:
+            credit.short_voucher(receipt, made)
+            raise BadRequest(err.sentence, cause=err.cause) from err
+        credit.countersigned(receipt, made)
 
     async def _note_refusal(self, receipt: SignedReceipt, frame: ErrorFrame) -> None:
         log.warning("own_receipt_refused", code=frame.code, reason=frame.sentence)
