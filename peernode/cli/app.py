@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from peernode.cli import chat, metrics, models, peers, ping, receipts, receipts_verify, route, serve, status
+from peernode.cli import (
+    chat,
+    metrics,
+    models,
+    peers,
+    ping,
+    receipts,
+    receipts_export,
+    receipts_prove,
+    receipts_verify,
+    route,
+    serve,
+    status,
+)
 
 app = typer.Typer(
     name="peernode",
@@ -49,4 +62,7 @@ _receipts = typer.Typer(no_args_is_help=True, help="Receipts of this node, read 
 _receipts.command("list")(receipts.list_receipts)
 _receipts.command("show")(receipts.show)
 _receipts.command("verify")(receipts_verify.verify)
+_receipts.command("prove")(receipts_prove.prove)
+_receipts.command("export")(receipts_export.export)
+_receipts.command("import")(receipts_export.import_receipts)
 app.add_typer(_receipts, name="receipts")

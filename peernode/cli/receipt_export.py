@@ -84,7 +84,7 @@ def read_document(raw: bytes) -> list[Exported]:
         raise BadExport(
             "The file is not as it was exported.", cause="its spacing, spelling of values or line ends differ"
         )
-    _require_keys(document, {"format", "receipts"}, set())
+    as_object(document, {"format", "receipts"}, set())
     if document["format"] != FORMAT:
         raise BadExport("The file has another format.", cause=f"not {FORMAT}")
     entries = document["receipts"]
@@ -105,14 +105,14 @@ def check_view(exported: Exported) -> Check:
 
 
 def _read_entry(entry: object) -> Exported:
-    fields = _require_keys(entry, {"receipt", "countersignature"}, {"view"})
+    fields = as_object(entry, {"receipt", "countersignature"}, {"view"})
     made = fields["countersignature"]
     return Exported(
-        _octets(fields["receipt"]), None if made is None else _octets(made), fields.get("view"), "view" in fields
+        octets(fields["receipt"]), None if made is None else octets(made), fields.get("view"), "view" in fields
     )
 
 
-def _octets(value: object) -> bytes:
+def octets(value: object) -> bytes:
     if isinstance(value, str):
         try:
             raw = base64.b64decode(value, validate=True)
@@ -123,7 +123,7 @@ def _octets(value: object) -> bytes:
     raise BadExport("The file holds bytes that are not base64.")
 
 
-def _require_keys(value: object, needed: set[str], optional: set[str]) -> dict[str, Any]:
+def as_object(value: object, needed: set[str], optional: set[str]) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadExport("The file is not a receipt export.", cause="an object was expected")
     if missing := needed - value.keys():

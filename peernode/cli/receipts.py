@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +14,8 @@ from peernode.cli.options import HomeOption, JsonOption, home_at
 from peernode.errors import PeernodeError
 
 if TYPE_CHECKING:
-    from peernode.ledger import ReceiptRecord, ReceiptStore
+    from peernode.ledger import Database, ReceiptRecord, ReceiptStore
+    from peernode.wire.identity import Identity
 
 COLUMNS = {
     "time": "time",
@@ -54,6 +55,23 @@ def ledger_of(home: Path | None) -> Iterator[ReceiptStore]:
         yield store
     finally:
         store.close()
+
+
+@contextmanager
+def own_ledger(home: Path | None, *, write: bool = False) -> Iterator[tuple[Database, Identity]]:
+    """The ledger of a home under its node's key, to read it beside a running node, or to write while none runs."""
+    from peernode.ledger import Database
+    from peernode.node.keyfile import load
+
+    place = home_at(home)
+    identity = load(place.key_file)
+    with place.occupied() if write else nullcontext():
+        opening = Database.open if write else Database.open_readonly
+        database = opening(place.ledger_file, own=identity.peer_id)
+        try:
+            yield database, identity
+        finally:
+            database.close()
 
 
 def find(store: ReceiptStore, request_id: str) -> Sequence[ReceiptRecord]:

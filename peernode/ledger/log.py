@@ -12,10 +12,11 @@ from sqlalchemy import Connection, Select, func, insert, select, update
 
 from peernode.ledger.database import Database
 from peernode.ledger.log_schema import log_adverts, log_checkpoints
-from peernode.ledger.log_tree import read_node
+from peernode.ledger.log_tree import read_entry, read_node
 from peernode.ledger.schema import receipts
 from peernode.wire.checkpoint import SignedCheckpoint, open_checkpoint
 from peernode.wire.merkle import Nodes, consistency_path, inclusion_path, root_of
+from peernode.wire.receipt import SignedReceipt, open_receipt
 
 
 class ReceiptLog:
@@ -44,6 +45,11 @@ class ReceiptLog:
         """The root that the log had with ``size`` entries. Raises LogBroken when it never had as many."""
         with self._database.reader() as db:
             return root_of(size, self._nodes(db))
+
+    def entry(self, seq: int) -> SignedReceipt:
+        """Receipt number ``seq``. Raises LogBroken when there is none."""
+        with self._database.reader() as db:
+            return open_receipt(read_entry(db, self._own, seq))
 
     def inclusion(self, seq: int, size: int) -> tuple[bytes, ...]:
         """The path from receipt ``seq`` to the root of ``size`` entries. Raises ValueError when it is not there."""

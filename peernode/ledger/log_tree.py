@@ -42,13 +42,19 @@ def append_entry(db: Connection, seq: int, raw: bytes) -> None:
 def read_node(db: Connection, own: str, level: int, position: int) -> bytes:
     """The hash at a place of the tree. Raises LogBroken when the ledger does not have it."""
     if level == 0:
-        raw = db.execute(_ENTRY, {"at": own, "by": own, "number": position + 1}).scalar()
-        found = None if raw is None else leaf_hash(raw)
-    else:
-        found = db.execute(_NODE, {"at": own, "height": level, "place": position}).scalar()
+        return leaf_hash(read_entry(db, own, position + 1))
+    found: bytes | None = db.execute(_NODE, {"at": own, "height": level, "place": position}).scalar()
     if found is None:
         raise _gap((level, position))
     return found
+
+
+def read_entry(db: Connection, own: str, seq: int) -> bytes:
+    """This node's receipt number ``seq`` as it was signed. Raises LogBroken when it is not there."""
+    raw: bytes | None = db.execute(_ENTRY, {"at": own, "by": own, "number": seq}).scalar()
+    if raw is None:
+        raise _gap((0, seq - 1))
+    return raw
 
 
 def _kept(db: Connection, own: str, places: list[Place]) -> dict[Place, bytes]:

@@ -37,15 +37,19 @@ class Verified:
 
 
 def verify_log(
-    database: Database, *, whole: bool = False, progress: Callable[[int], None] = lambda _: None
+    database: Database,
+    *,
+    whole: bool = False,
+    signatures: bool = False,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> Verified:
     """Check the log of the node that ``database`` is open for. ``progress`` is told how many entries are done.
 
-    ``whole`` begins at the first entry and checks every signature; else it begins behind the newest checkpoint.
-    Raises LogBroken.
+    ``whole`` begins at the first entry, else it begins behind the newest checkpoint. With ``signatures`` the one on
+    each receipt is checked, too; without, what this node signed is what its tree says. Raises LogBroken.
     """
     with database.reader() as db:
-        return _Verification(db, database.own, whole).run(progress)
+        return _Verification(db, database.own, whole, signatures).run(progress)
 
 
 class _Entry(NamedTuple):
@@ -55,10 +59,11 @@ class _Entry(NamedTuple):
 
 
 class _Verification:
-    def __init__(self, db: Connection, own: str, whole: bool) -> None:
+    def __init__(self, db: Connection, own: str, whole: bool, signatures: bool) -> None:
         self._db = db
         self._own = own
         self._whole = whole
+        self._signatures = signatures
         self._mine = and_(receipts.c.node == own, receipts.c.provider == own)
 
     def run(self, progress: Callable[[int], None]) -> Verified:
@@ -117,7 +122,7 @@ class _Verification:
         try:
             envelope, fields = unseal(KIND, row.raw, max_bytes=MAX_RECEIPT_BYTES)
             receipt = Receipt.from_fields(fields)
-            if self._whole:
+            if self._signatures:
                 envelope.check_signed_by(self._own)
         except WireError as err:
             raise broken(f"receipt {seq}: {err}") from err

@@ -34,6 +34,22 @@ class KeyFileMalformed(KeyFileError):
     code = "key_file_malformed"
 
 
+class KeyFileMissing(KeyFileError):
+    """There is no key yet."""
+
+    code = "key_file_missing"
+
+
+def load(path: Path) -> Identity:
+    """The identity in ``path``. Raises KeyFileError, KeyFileMissing when there is none."""
+    try:
+        return _load(path)
+    except FileNotFoundError as err:
+        raise KeyFileMissing(
+            "This home has no key yet.", cause=str(path), remedy="Name a node's home with --home DIR."
+        ) from err
+
+
 def load_or_create(path: Path) -> Identity:
     """The identity in ``path``, made on first use. Raises KeyFileError."""
     try:
