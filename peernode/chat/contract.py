@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from peernode.chat.events import Failed, Finished, JobEvent, Receipted, Started, Tokens
+from peernode.chat.events import Failed, Finished, JobEvent, Receipted, Started, Tokens, Waiting
 
 
 class ContractBroken(AssertionError):
@@ -28,6 +28,8 @@ class StreamContract:
             case Started():
                 self._require(not self._started, event)
                 self._started = True
+            case Waiting():
+                self._require(not self._finished, event)
             case Tokens(ids=ids):
                 self._require(self._started and not self._finished, event)
                 self.completion_tokens += len(ids)

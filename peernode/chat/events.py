@@ -1,5 +1,7 @@
 """What happens in a job, in order: Started, Tokens…, Finished, and then Receipted; or Failed at any point.
 
+``Waiting`` may come before the first tokens of each part, again and again.
+
 A ``Failed`` after ``Finished`` means that the answer stands and only its receipt does not.
 """
 
@@ -12,6 +14,7 @@ from peernode.chat.errors import JobError
 from peernode.chat.route import Route
 from peernode.wire.countersignature import SignedCountersignature
 from peernode.wire.logprobs import Logprobs
+from peernode.wire.prices import Prices
 from peernode.wire.receipt import SignedReceipt
 
 
@@ -29,13 +32,22 @@ class Started:
     """A provider (a peer id; empty inside the engine) took the job with this model.
 
     ``markup`` says in which notation the model writes calls and thoughts, for whoever reads them out of its text.
-    ``route`` is how it was chosen, if the job asks for an explanation.
+    ``route`` is how it was chosen, if the job asks for an explanation; ``prices`` are those of the offer, if known.
     """
 
     provider: str
     model_id: str
     markup: str = ""
     route: Route | None = None
+    prices: Prices | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The job's turn comes in about ``eta_s``; it is ``queued``, or its model is ``loading``."""
+
+    reason: str
+    eta_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,4 +85,4 @@ class Failed:
     error: JobError
 
 
-JobEvent: TypeAlias = Started | Tokens | Finished | Receipted | Failed
+JobEvent: TypeAlias = Started | Waiting | Tokens | Finished | Receipted | Failed

@@ -14,6 +14,8 @@ LATENCY = "latency"
 # The whole of the expected time, prices apart; what the model name "fastest" stands for.
 TIME = "time"
 SORTS = (PRICE, THROUGHPUT, LATENCY, TIME)
+# Models that have to be loaded first: asked where that is expected to be the fastest, or only when nobody else is left.
+WAIT, AVOID = "wait", "avoid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Wishes:
     ``order``: peers to be tried first, in this order; with ``allow_fallbacks`` off nobody else is. ``sort`` is one of
     ``SORTS``, or empty where the balance of health, price and time decides. ``quantizations``: classes like ``int4``,
     or exact names like ``Q4_K_M``. ``least_tps`` and ``most_first_token_s`` put those behind who do not reach them,
-    without excluding them.
+    without excluding them. ``cold`` is ``WAIT`` or ``AVOID``, or empty for what the node does.
     """
 
     models: tuple[str, ...] = ()
@@ -39,6 +41,7 @@ class Wishes:
     quantizations: tuple[str, ...] = ()
     least_tps: float = 0.0
     most_first_token_s: float = 0.0
+    cold: str = ""
 
 
 NO_WISHES = Wishes()

@@ -10,12 +10,13 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from peernode.chat.errors import BadRequest, JobError, NoProvider, ProviderBusy, ProviderFailed, ReceiptRefused
-from peernode.chat.events import Failed, Finished, JobEvent, Receipted, Started, Tokens
+from peernode.chat.events import Failed, Finished, JobEvent, Receipted, Started, Tokens, Waiting
 from peernode.chat.job import ChatJob
 from peernode.market.experience import Experience
 from peernode.market.routing.rank import Ranked
 from peernode.market.routing.track_record import Sighting
 from peernode.market.streaming import Producer
+from peernode.wire.job_frames import LOADING
 
 
 class Attempt:
@@ -23,7 +24,9 @@ class Attempt:
     its own, ``ids`` the tokens that it gave.
 
     ``ended`` is set with its last event; it may still have to take its leave of the provider then.
-    ``first`` is called when its first words are there, and says whether they are wanted; ``heard`` with each event.
+    ``first`` is called when its first words are there, and says whether they are wanted; ``heard`` with each event;
+    ``told`` when it has said when the job's turn comes: at ``turn_s`` on trio's clock, in its first word ``promised_s``
+    after the offer. Who takes the job without a word about that has said: now.
     """
 
     def __init__(
@@ -35,8 +38,9 @@ class Attempt:
         experience: Experience,
         first: Callable[[Attempt], Awaitable[bool]],
         heard: Callable[[Attempt, JobEvent], Awaitable[None]],
+        told: Callable[[Attempt, Waiting | None], Awaitable[None]],
     ) -> None:
-        self.candidate, self.terms = ranked.candidate, ranked.terms
+        self.ranked, self.candidate, self.terms = ranked, ranked.candidate, ranked.terms
         self.job = job
         self.scope = trio.CancelScope()
         self.ended = trio.Event()
@@ -46,9 +50,16 @@ class Attempt:
         self.error: JobError | None = None
         self._blocks = blocks
         self._experience = experience
-        self._first, self._heard = first, heard
+        self._first, self._heard, self._told = first, heard, told
+        self.turn_s: float | None = None
+        self.promised_s = 0.0
+        self._loading = False
         self._prefill = max(experience.prompt_tokens(job) - ranked.candidate.hit_tokens, 0)
         self.sent_s, self._first_s = trio.current_time(), 0.0
+
+    def wait_s(self) -> float:
+        """What is left until the job's turn, by the provider's word."""
+        return max(self.turn_s - trio.current_time(), 0.0) if self.turn_s is not None else 0.0
 
     async def run(self, runner: Producer) -> None:
         """Ask, and hand on what comes, to the end or until ``scope`` is cancelled."""
@@ -59,7 +70,8 @@ class Attempt:
             if not self.over and not self.scope.cancelled_caught:
                 self.error = ProviderFailed("The provider's stream stopped without an end.")
         finally:
-            self._experience.left(self.candidate, self._prefill if not self._first_s else 0)
+            unread = () if self._first_s else self._blocks
+            self._experience.left(self.candidate, 0 if self._first_s else self._prefill, unread)
             self.ended.set()
             if self.error is not None and not self.over:
                 self._blame(self.error)
@@ -71,6 +83,13 @@ class Attempt:
         match event:
             case Started(markup=markup):
                 self.markup = markup
+                if self._loading:
+                    self._experience.loaded(self.candidate, trio.current_time() - self.sent_s)
+                if self.turn_s is None or self._loading:
+                    self._loading = False
+                    await self._say(None)
+            case Waiting():
+                await self._say(event)
             case Tokens() | Finished():
                 await self._begin()
                 if isinstance(event, Tokens):
@@ -82,6 +101,7 @@ class Attempt:
             case Failed(error=error):
                 self.error, self.over = error, True
                 if self.finished:  # the answer stands; only its receipt does not
+                    self._experience.repute.failed(self.candidate.peer, error, self.job.request_id)
                     self._experience.cheated(
                         self.candidate, trio.current_time(), lied=isinstance(error, ReceiptRefused)
                     )
@@ -91,10 +111,21 @@ class Attempt:
                 self.ended.set()
             case Receipted():
                 self.over = True
-                self._experience.kept_its_word(self.candidate)
+                self._experience.breakers.of(self.candidate.peer).succeeded()
+                self._experience.repute.served(self.candidate.peer)
                 await self._heard(self, event)
                 self.ended.set()
                 self.scope.cancel()
+
+    async def _say(self, waiting: Waiting | None) -> None:
+        """The provider's word about when the job's turn comes; None for now."""
+        now, eta_s = trio.current_time(), waiting.eta_s if waiting else 0.0
+        self._loading = waiting is not None and waiting.reason == LOADING
+        self._experience.told(self.candidate, eta_s, now, loading=self._loading)
+        if self.turn_s is None:
+            self.promised_s = eta_s
+        self.turn_s = now + eta_s
+        await self._told(self, waiting)
 
     async def _begin(self) -> None:
         if self.begun:
@@ -117,7 +148,7 @@ class Attempt:
             self._first_s - self.sent_s,
             ended - self.sent_s,
             beside=max(self.candidate.slots - self.candidate.free_slots, self.candidate.in_flight),
-            queue_s=self.terms.queue_s,
+            queue_s=max(self.terms.queue_s, self.promised_s),
             expected_first_s=self.terms.first_token_s,
             at_s=ended,
         )
@@ -125,7 +156,8 @@ class Attempt:
 
     def _blame(self, error: JobError) -> None:
         """Only what the provider is at fault for counts against it."""
+        self._experience.repute.failed(self.candidate.peer, error, self.job.request_id)
         if isinstance(error, (BadRequest, ProviderBusy, NoProvider)):
-            self._experience.refused(self.candidate, trio.current_time())
+            self._experience.refused(self.candidate, trio.current_time(), error.retry_after_s or 0.0)
         else:
             self._experience.cheated(self.candidate, trio.current_time(), lied=False)

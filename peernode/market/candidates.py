@@ -74,6 +74,7 @@ class Candidates:
                 hit_tokens=hits.of(peer, card),
                 shunned=experience.breakers.shunned(peer, now),
                 wavered_s=experience.records.wavered_s(peer, card.digest),
+                load_s=load.load_s,
             )
             for model in self._own
             if (card := model.card) is not None and (not model_id or card.id == model_id)

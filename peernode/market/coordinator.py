@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager
 import structlog
 
 from peernode.chat.errors import NoProvider
-from peernode.chat.events import Failed, Finished, JobEvent, Receipted, Started, Tokens
+from peernode.chat.events import Failed, Finished, JobEvent, Receipted, Started, Tokens, Waiting
 from peernode.chat.job import ChatJob
 from peernode.market.billing import most_credits
 from peernode.market.candidates import Candidates
@@ -62,7 +62,7 @@ class Coordinator:
                     outcome = "receipted"
                 case Failed(error=error):
                     outcome = error.code
-                case Started() | Finished():
+                case Started() | Waiting() | Finished():
                     pass
 
         with self.jobs.one(), structlog.contextvars.bound_contextvars(request_id=job.request_id):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import structlog
 import trio
@@ -25,7 +25,7 @@ from peernode.chat.errors import (
     ProviderFailed,
     UnknownModel,
 )
-from peernode.chat.events import Failed, Finished, JobEvent, Started, Usage
+from peernode.chat.events import Failed, Finished, JobEvent, Started, Usage, Waiting
 from peernode.chat.job import ChatJob
 from peernode.chat.route import Route
 from peernode.market.attempt import Attempt
@@ -33,6 +33,7 @@ from peernode.market.candidates import Candidates
 from peernode.market.desk import Ordered
 from peernode.market.explanation import route_of
 from peernode.market.patience import STALL_S
+from peernode.market.race import Race
 from peernode.market.routing.affinity import blocks_of
 from peernode.market.routing.candidate import Candidate
 from peernode.market.routing.demand import demand_of
@@ -41,6 +42,7 @@ from peernode.market.routing.rank import Ranked, Ranking, rank
 from peernode.market.streaming import Emit, Producer
 from peernode.market.succession import HEIRS_S, MAX_BREAKS, PAUSE_S, heirs, is_deadly
 from peernode.market.verdicts import Try, attempted, nobody_left, told, verdict_of
+from peernode.wire.prices import Prices
 
 log = structlog.get_logger(__name__)
 
@@ -48,9 +50,6 @@ log = structlog.get_logger(__name__)
 MAX_FAILED = 4
 MAX_ASKED = 12
 CHEAP_S = 0.5
-# A first token is late behind so many times the expected time while nothing better is known, and never before.
-LATE_SHARE = 4.0
-LATE_LEAST_S = 1.0
 # Between two tokens: at least this long, and so many times the expected pace.
 STALL_LEAST_S = 10.0
 STALL_TOKENS = 100
@@ -66,27 +65,13 @@ class Means:
     rng: random.Random
 
 
-@dataclass(slots=True, eq=False)
-class _Race:
-    """Who is being asked for one part; the first to answer wins."""
-
-    running: list[Attempt] = field(default_factory=list)
-    winner: Attempt | None = None
-    hedged: bool = False
-    changed: trio.Event = field(default_factory=trio.Event)
-
-    def note(self) -> None:
-        self.changed.set()
-        self.changed = trio.Event()
-
-
 class Dispatch:
     """One request on its way. ``run`` emits its events to the last."""
 
     def __init__(self, means: Means, job: ChatJob, emit: Emit) -> None:
         self._means = means
         self._experience = means.candidates.experience
-        self._job = job
+        self._job = replace(job, wishes=self._experience.whole(job.wishes))
         self._emit = emit
         self._began = trio.current_time()
         self._part = job.part
@@ -186,26 +171,43 @@ class Dispatch:
 
     async def _ask(self, order: deque[Ranked], job: ChatJob) -> Attempt | None:
         """Ask in turn until one begins, and stay with it until it ends. None when nobody began."""
-        race, asked, before = _Race(), 0, len(self._tries)
         only_one = not self._job.wishes.allow_fallbacks and not self._job.wishes.order
+        race, asked, before = Race(order, self._job.wishes, alone=only_one), 0, len(self._tries)
         until = trio.current_time() + job.first_token_s
         while race.winner is None:
             if not race.running:
                 spent = asked >= (1 if only_one else MAX_ASKED) or self._failed(since=before) >= MAX_FAILED
                 spent |= is_deadly(self._tries)
-                if not order or spent or trio.current_time() >= until or self._hopeless(since=before):
+                given_up = spent or trio.current_time() >= until or self._hopeless(since=before)
+                other = None if given_up else race.next()
+                if other is None:
                     return None
-                self._start(race, order.popleft(), job, until)
+            else:
+                for worse in race.worse():
+                    worse.scope.cancel()
+                    race.running.remove(worse)
+                other = race.second_thought() if asked < MAX_ASKED else None
+            if other is not None:
+                self._start(race, other, job, until)
                 asked += 1
-            with trio.move_on_at(self._late_at(race) if order and not only_one else float("inf")) as wait:
+            with trio.move_on_at(race.late_at()) as wait:
                 await race.changed.wait()
-            if wait.cancelled_caught and race.winner is None and race.running:
-                race.hedged = True
-                if self._experience.may_hedge():
-                    log.info("first_token_late", provider=race.running[0].candidate.peer, next=order[0].candidate.peer)
-                    self._start(race, order.popleft(), job, until)
+            if wait.cancelled_caught and race.winner is None:
+                asked += self._hedge(race, job, until)
         await race.winner.ended.wait()
         return race.winner
+
+    def _hedge(self, race: Race, job: ChatJob, until: float) -> int:
+        """Ask a second beside one whose first token is late, if the budget allows; how many were asked."""
+        if not race.running or not self._experience.may_hedge():
+            race.hedged = True
+            return 0
+        late, other = race.running[0], race.hedge()
+        if other is None:
+            return 0
+        log.info("first_token_late", provider=late.candidate.peer, next=other.candidate.peer)
+        self._start(race, other, job, until)
+        return 1
 
     def _failed(self, *, since: int) -> int:
         """How many were asked in vain, apart from what cost no time: busy ones, refused dials."""
@@ -222,7 +224,7 @@ class Dispatch:
         """
         return not self._begun and len(self._tries) > since and isinstance(self._tries[-1].error, BadRequest)
 
-    def _start(self, race: _Race, ranked: Ranked, job: ChatJob, until: float) -> None:
+    def _start(self, race: Race, ranked: Ranked, job: ChatJob, until: float) -> None:
         pace, card = ranked.candidate.pace, ranked.candidate.card
         stall_s = STALL_TOKENS * (pace.decode_s + pace.crowd_s * ranked.candidate.slots)
         job = replace(
@@ -236,6 +238,11 @@ class Dispatch:
         async def first(attempt: Attempt) -> bool:
             return await self._won(race, attempt)
 
+        async def told(attempt: Attempt, waiting: Waiting | None) -> None:
+            race.note()
+            if waiting is not None and race.winner is None and race.best() is attempt:
+                await self._emit(waiting)
+
         attempt = Attempt(
             ranked,
             job,
@@ -243,16 +250,18 @@ class Dispatch:
             experience=self._experience,
             first=first,
             heard=self._hear,
+            told=told,
         )
         race.running.append(attempt)
         self._nursery.start_soon(self._run, race, attempt)
 
-    async def _run(self, race: _Race, attempt: Attempt) -> None:
+    async def _run(self, race: Race, attempt: Attempt) -> None:
         ordered = self._means.order(attempt.candidate, attempt.job)
         try:
             await attempt.run(self._means.runner_for(attempt.candidate, ordered))
         finally:
-            race.running.remove(attempt)
+            if attempt in race.running:
+                race.running.remove(attempt)
             if race.winner is not attempt and attempt.error is not None:
                 self._note(attempt)
             race.note()
@@ -263,15 +272,7 @@ class Dispatch:
         if error is not None:
             log.info("provider_passed_over", provider=candidate.peer, code=error.code, reason=str(error))
 
-    def _late_at(self, race: _Race) -> float:
-        """When the first token of the one that is being asked is later than 95 % of its own."""
-        if race.hedged or len(race.running) != 1:
-            return float("inf")
-        attempt = race.running[0]
-        share = min(attempt.candidate.pace.late_share, LATE_SHARE)
-        return attempt.sent_s + max(attempt.terms.first_token_s * share, LATE_LEAST_S)
-
-    async def _won(self, race: _Race, attempt: Attempt) -> bool:
+    async def _won(self, race: Race, attempt: Attempt) -> bool:
         if race.winner is not None:
             return False
         race.winner = attempt
@@ -282,7 +283,9 @@ class Dispatch:
         race.note()
         if not self._begun:
             self._begun = True
-            started = Started(attempt.candidate.peer, attempt.candidate.card.id, attempt.markup, self._route)
+            card = attempt.candidate.card
+            prices = Prices(card.price_prompt, card.price_cached, card.price_completion)
+            started = Started(attempt.candidate.peer, card.id, attempt.markup, self._route, prices)
             await self._emit(started)
         return True
 

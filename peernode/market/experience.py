@@ -9,16 +9,20 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from peernode.chat.job import ChatJob
+from peernode.chat.wishes import WAIT, Wishes
+from peernode.market.credit.repute import NoRepute, ProviderRepute
 from peernode.market.routing.affinity import BLOCK_TOKENS, Affinity
 from peernode.market.routing.breaker import Breakers
 from peernode.market.routing.candidate import Candidate
 from peernode.market.routing.demand import demand_of
 from peernode.market.routing.load import Loads
+from peernode.market.routing.load_pace import LoadPace
 from peernode.market.routing.records import Records
 from peernode.market.routing.track_record import Sighting
-from peernode.wire.advert import Advert, ModelCard
+from peernode.wire.advert import LOADABLE, Advert, ModelCard
 
 # Second providers asked beside a late one: so many for each answer, saved up to some (Dean and Barroso, 2013).
 HEDGE_SHARE = 0.05
@@ -30,7 +34,8 @@ class Experience:
     """``salt`` keys the hashes of prompts, so that a table of them tells nobody what was asked.
 
     ``round_trip``: seconds to a connected peer and back, if they are known. ``affine`` off lets prompts go anywhere,
-    ``hedges`` off never asks a second provider beside a late one.
+    ``hedges`` off never asks a second provider beside a late one. ``cold`` (see ``Wishes``) is for clients who do
+    not say what they think of models that have to be loaded. ``repute`` remembers who billed falsely.
     """
 
     def __init__(
@@ -41,6 +46,8 @@ class Experience:
         round_trip: Callable[[str], float | None] = lambda peer: None,
         affine: bool = True,
         hedges: bool = True,
+        cold: str = WAIT,
+        repute: ProviderRepute | None = None,
     ) -> None:
         self.in_flight: Counter[str] = Counter()
         self.prefill_ahead: Counter[str] = Counter()
@@ -48,17 +55,24 @@ class Experience:
         self.breakers = Breakers()
         self.affinity = Affinity()
         self.loads = Loads()
+        self.loading = LoadPace()
         self.salt = salt
         self.rng = rng
         self._round_trip = round_trip
         self.affine = affine
         self._hedging = hedges
+        self._cold = cold
+        self.repute: ProviderRepute = repute or NoRepute()
         self._hedges = FIRST_HEDGES
 
     @staticmethod
     def prompt_tokens(job: ChatJob) -> int:
         """About how many tokens the prompt of a job has, those of earlier parts of its answer included."""
         return demand_of(job.request).prompt_tokens + len(job.continue_from)
+
+    def whole(self, wishes: Wishes) -> Wishes:
+        """With what this node does where a client has no wish."""
+        return wishes if wishes.cold else replace(wishes, cold=self._cold)
 
     def sent(self, candidate: Candidate, blocks: Sequence[bytes], prefill: int, now: float) -> None:
         """A job is on its way to this candidate, which probably has to compute ``prefill`` tokens for it."""
@@ -100,13 +114,16 @@ class Experience:
             peer, blocks[seen.cached_tokens // BLOCK_TOKENS + 1 : candidate.hit_tokens // BLOCK_TOKENS]
         )
 
-    def kept_its_word(self, candidate: Candidate) -> None:
-        """Its receipt was right."""
-        self.breakers.of(candidate.peer).succeeded()
+    def told(self, candidate: Candidate, wait_s: float, now: float, *, loading: bool = False) -> None:
+        """It has said when a job's turn comes there; ``loading``: because the model is not loaded."""
+        if loading:
+            self.loading.told(candidate.peer, candidate.card.digest, wait_s, now)
+        else:
+            self.records.of(candidate.peer, candidate.card.digest).told(wait_s, now)
 
-    def told(self, candidate: Candidate, wait_s: float, now: float) -> None:
-        """It has said when a job's turn comes there."""
-        self.records.of(candidate.peer, candidate.card.digest).told(wait_s, now)
+    def loaded(self, candidate: Candidate, seconds: float) -> None:
+        """A job waited so long for its model to be loaded."""
+        self.loading.took(candidate.peer, candidate.card, seconds)
 
     def refused(self, candidate: Candidate, now: float, again_s: float = 0.0) -> None:
         """It did not take the job, which is no fault; ``again_s``: when it wants to be asked again."""
@@ -159,8 +176,9 @@ class Experience:
             prefill_ahead=self.prefill_ahead[peer],
             pace=records.pace(peer, card),
             hit_tokens=hits,
-            shunned=self.breakers.shunned(peer, now),
+            shunned=self.breakers.shunned(peer, now) or self.repute.avoided(peer),
             wavered_s=records.wavered_s(peer, card.digest),
+            load_s=self.loading.expected_s(peer, card, now) if LOADABLE in card.features else 0.0,
             delay_s=records.delay(peer, card.digest, now),
             ahead=self.loads.of(peer, word, advert.slots - advert.free_slots + advert.queued, mine),
         )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from peernode.market.dispatch import LATE_LEAST_S, LATE_SHARE
+from peernode.market.race import LATE_LEAST_S, LATE_SHARE
 from peernode.market.routing.rank import Ranked
 from peernode.market.routing.track_record import Sighting
 from peernode.sim.clock import Clock

@@ -31,7 +31,7 @@ class Journey:
         self._order: deque[Choice] = deque()
         self._running: list[Attempt] = []
         self._winner: Attempt | None = None
-        self._hedged = self._swallowed = False
+        self._hedged = self._swallowed = self._comparing = False
         self._asked = self._failed = self._beside = 0
         self._lost: set[str] = set()
 
@@ -86,7 +86,8 @@ class Journey:
         if self.over or self._winner is not None:
             return
         spoken = [each for each in self._running if each.turn_s is not None]
-        if len(spoken) == 2:
+        if self._comparing and len(spoken) == len(self._running) > 1:
+            self._comparing = False
             worse = max(spoken, key=lambda each: cost_with(each.ranked, each.wait_s))
             self._running.remove(worse)
             worse.leave()
@@ -96,6 +97,7 @@ class Journey:
             best, other = spoken[0], self._order[0]
             if other.ranked is not None and worth_asking(best.ranked, best.wait_s, other.ranked):
                 self._beside += 1
+                self._comparing = True
                 self._next()
 
     def refused(self, attempt: Attempt) -> None:

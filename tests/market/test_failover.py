@@ -16,7 +16,7 @@ from peernode.chat.job import ChatJob
 from peernode.chat.wishes import Wishes
 from peernode.market import dispatch
 from tests.market.scripted import PROMPT_TOKENS, Party, ScriptedEngine, ScriptedStream, collect, party
-from tests.samples import CARD, REQUEST
+from tests.samples import CARD, PRICES, REQUEST
 
 WORDS = ("one ", "two ", "three ", "four ", "five")
 
@@ -80,7 +80,7 @@ def usage_of(events: list[JobEvent]) -> tuple[int, int]:
 async def test_the_next_provider_goes_on_where_the_first_broke_off(tmp_path: Path) -> None:
     async with network(tmp_path, [breaking(2), ScriptedEngine(WORDS)]) as (edge, (first, second)):
         events = await collect(edge.coordinator, job())
-        assert [event for event in events if isinstance(event, Started)] == [Started(first.peer_id, CARD.id)]
+        assert [event for event in events if isinstance(event, Started)] == [Started(first.peer_id, CARD.id, prices=PRICES)]
         assert text_of(events) == "".join(WORDS)
         assert [token for event in events if isinstance(event, Tokens) for token in event.ids] == [0, 1, 2, 3, 4]
         assert usage_of(events) == (PROMPT_TOKENS, 5)
@@ -139,7 +139,7 @@ async def test_a_late_first_token_has_a_second_provider_asked_and_the_loser_is_l
     silent.pause_at = 0
     async with network(tmp_path, [silent, ScriptedEngine(WORDS)]) as (edge, (first, second)):
         events = await collect(edge.coordinator, job())
-        assert events[0] == Started(second.peer_id, CARD.id)
+        assert events[0] == Started(second.peer_id, CARD.id, prices=PRICES)
         assert text_of(events) == "".join(WORDS)
         with trio.fail_after(60):
             await silent.freed.wait()

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from peernode.chat.errors import BadRequest
-from peernode.chat.wishes import LATENCY, NO_WISHES, PRICE, THROUGHPUT, Wishes
+from peernode.chat.wishes import AVOID, LATENCY, NO_WISHES, PRICE, THROUGHPUT, WAIT, Wishes
 from peernode.edge.openai import fields
 from peernode.market.routing.model_names import AUTO
 
@@ -77,6 +77,7 @@ def read_wishes(provider: object, models: tuple[str, ...] = ()) -> Wishes:
         ),
         least_tps=_preferred(provider, "preferred_min_throughput", most=MAX_TPS),
         most_first_token_s=_preferred(provider, "preferred_max_latency", most=MAX_LATENCY_S),
+        cold=_cold(provider.get("cold")),
     )
 
 
@@ -106,6 +107,15 @@ def _denies(value: object) -> bool:
     if value is not None and value not in ("allow", "deny"):
         raise BadRequest('provider.data_collection must be "allow" or "deny".', param="provider.data_collection")
     return value == "deny"
+
+
+def _cold(value: object) -> str:
+    """Ours, not OpenRouter's."""
+    if value is None:
+        return ""
+    if value not in (WAIT, AVOID):
+        raise BadRequest(f'provider.cold must be "{WAIT}" or "{AVOID}".', param="provider.cold")
+    return str(value)
 
 
 def _sort(value: object) -> str:

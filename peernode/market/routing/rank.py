@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from peernode.chat.wishes import LATENCY, PRICE, THROUGHPUT, TIME
+from peernode.chat.wishes import AVOID, LATENCY, PRICE, THROUGHPUT, TIME
 from peernode.market.routing.candidate import Candidate
 from peernode.market.routing.demand import Demand
 from peernode.market.routing.filters import Excluded, cost_of, sift
@@ -75,6 +75,8 @@ def rank(demand: Demand, candidates: Sequence[Candidate], now: float, rng: rando
         _balance(scored, rng, priced=wishes.sort != TIME)
     if wishes.least_tps or wishes.most_first_token_s:
         scored.sort(key=lambda ranked: _misses(ranked, demand))
+    if wishes.cold == AVOID:
+        scored.sort(key=lambda ranked: ranked.candidate.load_s > 0)
     if wishes.order:
         places = {peer: place for place, peer in reversed(list(enumerate(wishes.order)))}
         scored.sort(key=lambda ranked: places.get(ranked.candidate.peer, len(places)))
