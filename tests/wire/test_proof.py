@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -213,3 +217,37 @@ def test_other_lists_are_no_proofs() -> None:
             open_proof(canonical.encode(fields))
     with pytest.raises(WireError):
         open_proof(bytes(MAX_PROOF_BYTES + 1))
+
+
+def independently(file: Path) -> subprocess.CompletedProcess[str]:
+    """What docs/verify_receipt.py says, which shares no code with us and is run without our packages in sight."""
+    script = Path(__file__).resolve().parents[2] / "docs" / "verify_receipt.py"
+    command = [sys.executable, "-P", str(script), str(file)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=file.parent)
+
+
+def test_the_independent_script_verifies_a_proof_and_refuses_changed_ones(tmp_path: Path) -> None:
+    file = tmp_path / "it.proof"
+    for index in (0, 12, SIZE - 1):
+        file.write_bytes(LOG.inclusion(index).raw)
+        done = independently(file)
+        assert done.returncode == 0, done.stderr
+        assert f"number {index + 1} of {SIZE} in its log" in done.stdout
+        assert f"credits            {LOG.receipts[index].receipt.credits}\n" in done.stdout
+    good = LOG.inclusion(12)
+    for path, checkpoint, signed in (
+        ((*good.path[:-1], bytes(32)), good.checkpoint.raw, good.receipt.raw),
+        (good.path, FORK.checkpoint().raw, good.receipt.raw),
+        (good.path, good.checkpoint.raw, FORK.receipts[12].raw),
+        (good.path, good.checkpoint.raw, good.receipt.raw[:-1] + b"\0"),
+        (good.path[:-1], good.checkpoint.raw, good.receipt.raw),
+    ):
+        fields = ["peernode-proof/1", "inclusion", 12, b"".join(path), checkpoint, signed]
+        file.write_bytes(canonical.encode(fields))
+        assert independently(file).returncode != 0
+
+
+def test_the_independent_script_is_short_and_needs_nothing_of_ours() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "verify_receipt.py").read_text()
+    assert len([line for line in text.splitlines() if line.strip()]) <= 65
+    assert re.findall(r"^(?:from|import) (\w+)", text, re.MULTILINE) == ["sys", "hashlib", "pathlib", "nacl"]
