@@ -23,7 +23,8 @@ class ChatJob:
     end, ``stall_s`` those between two tokens.
     ``continue_from`` holds output token ids that an earlier part already delivered. ``payer`` says on whose account
     the job runs: engines are fair between payers and share no cached prefixes between them. ``wishes`` are how the
-    client wants its provider chosen; no provider hears of them. ``explain`` asks to be told how it was.
+    client wants its provider chosen; no provider hears of them. ``explain`` asks to be told how it was. ``dialect`` and
+    ``streamed`` are how it was asked for, for the payer's own records.
     """
 
     request_id: str
@@ -39,6 +40,8 @@ class ChatJob:
     payer: str = ""
     wishes: Wishes = NO_WISHES
     explain: bool = False
+    dialect: str = ""
+    streamed: bool = False
 
 
 def seed_of_choice(seed: int, index: int) -> int:

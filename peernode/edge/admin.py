@@ -16,6 +16,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from peernode.edge.app import layered, routed_app
+from peernode.edge.auth import OperatorPass
 from peernode.edge.errors import TokenRefused
 from peernode.edge.openai.chat_request import read_chat_call
 from peernode.edge.openai.embeddings import embeddings_router
@@ -40,7 +41,7 @@ def build_admin_app(services: EdgeServices, admin: AdminServices, token: str) ->
         receipts_router(services),
     ]
     app = routed_app("peernode admin", routers, docs=False)
-    return layered(TokenGuard(app, token), services.new_request_id)
+    return layered(TokenGuard(OperatorPass(app), token), services.new_request_id)
 
 
 class TokenGuard:

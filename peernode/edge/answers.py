@@ -8,6 +8,7 @@ The body carries what OpenAI's, OpenRouter's and our own clients look for: ``mes
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +17,10 @@ from starlette.responses import Response
 
 from peernode.chat import errors as chat
 from peernode.edge import errors as edge
+from peernode.edge.limits import Limited
 from peernode.edge.route_header import NAME, route_header
 from peernode.errors import PeernodeError
+from peernode.market import client_errors as client
 from peernode.mesh.errors import DialFailed
 
 RETRY_AFTER_S = 2
@@ -42,6 +45,12 @@ TABLE: Mapping[type[PeernodeError], Verdict] = {
     chat.ReceiptRefused: Verdict(502, "provider_error"),
     chat.FirstTokenTimeout: Verdict(504, "timeout_error"),
     chat.DeadlineExceeded: Verdict(504, "timeout_error"),
+    client.KeyRefused: Verdict(401, "authentication_error"),
+    client.NotAllowed: Verdict(403, "permission_error"),
+    client.InsufficientCredit: Verdict(402, "insufficient_quota"),
+    client.CapReached: Verdict(429, "rate_limit_error"),
+    client.AccountsUnavailable: Verdict(503, "overloaded_error", retry=True),
+    Limited: Verdict(429, "rate_limit_error"),
     edge.BodyTooLarge: Verdict(413, "invalid_request_error"),
     edge.NoRoom: Verdict(503, "overloaded_error", retry=True),
     edge.SlowBody: Verdict(408, "timeout_error"),
@@ -67,6 +76,8 @@ def error_object(error: PeernodeError) -> dict[str, Any]:
     """What stands under ``error`` in an answer, or in the last chunk of a stream that broke."""
     verdict = verdict_of(error)
     metadata: dict[str, Any] = {"reason": error.code, "cause": error.cause, "remedy": error.remedy}
+    if isinstance(error, client.InsufficientCredit):
+        metadata.update(error.facts)
     if isinstance(error, chat.JobError):
         metadata["filter"] = error.filter
         metadata["attempts"] = [
@@ -82,15 +93,23 @@ def error_object(error: PeernodeError) -> dict[str, Any]:
     }
 
 
+def _retry_after_s(error: PeernodeError, verdict: Verdict) -> int | None:
+    """Whole seconds after which asking again makes sense, where that is known."""
+    known = error.retry_after_s if isinstance(error, (Limited, client.CapReached, client.InsufficientCredit)) else None
+    if known is not None:
+        return max(1, math.ceil(known))
+    return RETRY_AFTER_S if verdict.retry else None
+
+
 def error_response(error: PeernodeError, request_id: str) -> Response:
     """The complete answer for ``error``."""
     verdict = verdict_of(error)
     headers = {"Cache-Control": "no-store"}
-    if verdict.retry:
-        headers["Retry-After"] = str(RETRY_AFTER_S)
+    if (wait := _retry_after_s(error, verdict)) is not None:
+        headers["Retry-After"] = str(wait)
     if isinstance(error, edge.MethodRefused):
         headers["Allow"] = error.allow
-    if isinstance(error, edge.TokenRefused):
+    if isinstance(error, (edge.TokenRefused, client.KeyRefused)):
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, chat.JobError) and error.route is not None:
         headers[NAME] = route_header(error.route).decode("ascii")

@@ -1,6 +1,7 @@
 """The public HTTP app: routes over the services, inside the layers that every request passes.
 
-Outside in: ``Boundary`` (name, last resort), ``Intake`` (the whole body), ``HostGuard`` (who may call), the routes.
+Outside in: ``Boundary`` (name, last resort), ``Intake`` (the whole body), ``HostGuard`` (by which name it is
+called), ``KeyGuard`` (who calls), the routes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from starlette.types import ASGIApp
 
 from peernode import __version__
 from peernode.chat.errors import BadRequest
+from peernode.edge.account_routes import account_router
 from peernode.edge.answers import error_response
+from peernode.edge.auth import KeyGuard
 from peernode.edge.boundary import Boundary, request_id_of
 from peernode.edge.errors import EdgeError, MethodRefused, NoSuchRoute
 from peernode.edge.health import health_router
@@ -28,18 +31,27 @@ from peernode.edge.services import EdgeServices
 from peernode.errors import PeernodeError
 
 
-def build_app(services: EdgeServices, *, hosts: Iterable[str] = ()) -> ASGIApp:
-    """The public app. ``hosts`` are Host names to answer to besides the loopback ones (the bind host)."""
+def build_app(services: EdgeServices, *, hosts: Iterable[str] = (), addresses: bool = False) -> ASGIApp:
+    """The public app. ``hosts`` are Host names to answer to besides the loopback ones; ``addresses``: so is any IP."""
     app = routed_app(
         "peernode",
-        [openai_router(services), embeddings_router(services), receipts_router(services), health_router(services)],
+        [
+            openai_router(services),
+            embeddings_router(services),
+            receipts_router(services),
+            account_router(services),
+            health_router(services),
+        ],
     )
-    return layered(app, services.new_request_id, hosts)
+    guarded = KeyGuard(app, services.accounts, services.anonymous, services.clock)
+    return layered(guarded, services.new_request_id, hosts, addresses=addresses)
 
 
-def layered(app: ASGIApp, new_request_id: Callable[[], str], hosts: Iterable[str] = ()) -> ASGIApp:
+def layered(
+    app: ASGIApp, new_request_id: Callable[[], str], hosts: Iterable[str] = (), *, addresses: bool = False
+) -> ASGIApp:
     """``app`` inside the layers that every request passes."""
-    return Boundary(Intake(HostGuard(app, frozenset(hosts))), new_request_id)
+    return Boundary(Intake(HostGuard(app, frozenset(hosts), addresses=addresses)), new_request_id)
 
 
 def routed_app(title: str, routers: Iterable[APIRouter], *, docs: bool = True) -> FastAPI:

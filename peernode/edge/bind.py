@@ -1,6 +1,6 @@
-"""Where HTTP listens: the text HOST:PORT, read and held to the loopback interface.
+"""Where HTTP listens: the text HOST:PORT, read.
 
-Owns the rule that an HTTP port without accounts stays on this machine; ``serve`` opens the socket.
+Whether others may reach it without a key is for ``node.access_config`` to say; ``serve`` opens the socket.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
-from peernode.edge.errors import BadBind, OpenBindRefused
+from peernode.edge.errors import BadBind
 
 MAX_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """A loopback address and a port; port 0 lets the operating system choose."""
+    """An address of this machine (or 0.0.0.0, or ::) and a port; port 0 lets the operating system choose."""
 
     host: str
     port: int
@@ -25,7 +25,7 @@ class Bind:
 
 
 def parse_bind(text: str) -> Bind:
-    """Read ``HOST:PORT`` (IPv6 in brackets). Raises BadBind, or OpenBindRefused for anything but loopback."""
+    """Read ``HOST:PORT`` (IPv6 in brackets). Raises BadBind."""
     host, colon, port = text.strip().rpartition(":")
     if not colon or not (port.isascii() and port.isdigit()) or int(port) > MAX_PORT:
         raise _bad_bind(text)
@@ -35,14 +35,10 @@ def parse_bind(text: str) -> Bind:
         raise _bad_bind(text)
     if host.lower() == "localhost":
         host = "127.0.0.1"  # one family, so that the port we report is the port that answers
-    if not host:
-        raise _bad_bind(text)
-    if not is_loopback(host):
-        raise OpenBindRefused(
-            "HTTP listens on the loopback interface only.",
-            cause=f"{host} can be reached from other machines, and this version has no API keys to tell who calls",
-            remedy="Keep 127.0.0.1 and put an authenticating proxy in front of it; API keys come with accounts.",
-        )
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        raise _bad_bind(text) from None
     return Bind(host, int(port))
 
 
@@ -60,5 +56,5 @@ def _bad_bind(text: str) -> BadBind:
     return BadBind(
         "The HTTP address is not HOST:PORT.",
         cause=f"found {text[:80]!r}",
-        remedy="Write it like 127.0.0.1:8080 or [::1]:8080; port 0 lets the system choose.",
+        remedy="Write it like 127.0.0.1:8080 or [::1]:8080: an address, no name; port 0 lets the system choose.",
     )

@@ -91,7 +91,7 @@ class BadBind(EdgeError):
 
 
 class OpenBindRefused(EdgeError):
-    """Without accounts, an HTTP port that others can reach would give the node away."""
+    """An HTTP port that others can reach, and that asks nobody for a key, would give the node away."""
 
     code = "open_bind_refused"
 

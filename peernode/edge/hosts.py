@@ -6,6 +6,7 @@ cross-site requests. Tokens and keys are checked elsewhere.
 
 from __future__ import annotations
 
+import ipaddress
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -18,10 +19,14 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class HostGuard:
-    """ASGI wrapper that raises HostRefused or OriginRefused; ``hosts`` are allowed besides the loopback names."""
+    """ASGI wrapper that raises HostRefused or OriginRefused; ``hosts`` are allowed besides the loopback names.
 
-    def __init__(self, app: ASGIApp, hosts: frozenset[str] = frozenset()) -> None:
+    ``addresses``: so is any IP address, for a server that other machines reach. Rebinding needs a name.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: frozenset[str] = frozenset(), *, addresses: bool = False) -> None:
         self._app = app
+        self._addresses = addresses
         self._hosts = frozenset(host.lower() for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -35,12 +40,20 @@ class HostGuard:
     def _check_host(self, headers: Headers) -> None:
         named = headers.getlist("host")
         host = hostname_of(named[0]) if len(named) == 1 else None
-        if host is None or not (is_loopback(host) or host in self._hosts):
+        if host is None or not (is_loopback(host) or host in self._hosts or (self._addresses and _is_address(host))):
             raise HostRefused(
                 "This server does not answer to the name it was called by.",
                 cause=f"Host: {', '.join(named)[:100]}" if named else "no Host header",
-                remedy="Call it as 127.0.0.1 or localhost.",
+                remedy="Call it as 127.0.0.1 or localhost, or by a name that [access] hosts lists.",
             )
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def hostname_of(authority: str) -> str | None:

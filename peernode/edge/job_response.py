@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from peernode.chat.events import Failed, Finished, JobEvent, Receipted, Started, Tokens
 from peernode.chat.job import ChatJob
 from peernode.chat.route import Route
+from peernode.edge.admission import Admission
 from peernode.edge.answers import error_response
 from peernode.edge.boundary import defect
 from peernode.edge.choices import side_by_side
@@ -68,17 +69,26 @@ class _Choice:
 class JobResponse(Response):
     """Runs ``jobs``, the choices of one answer, and answers with what ``writer`` makes of them."""
 
-    def __init__(self, services: EdgeServices, jobs: Sequence[ChatJob], writer: AnswerWriter) -> None:
+    def __init__(
+        self, services: EdgeServices, jobs: Sequence[ChatJob], writer: AnswerWriter, admission: Admission
+    ) -> None:
         self.status_code = 200
         self.background = None
         self._services = services
         self._writer = writer
+        self._admission = admission
         self._choices = [_Choice(job) for job in jobs]
         self._begun = self._hung_up = self._complete = False
         # Failures from before the first bytes: nobody was told yet.
         self._untold: list[tuple[int, PeernodeError]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._run(scope, receive, send)
+        finally:
+            self._admission.close()
+
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal: PeernodeError | None = None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch, receive, nursery.cancel_scope)
@@ -126,6 +136,7 @@ class JobResponse(Response):
 
     async def _take(self, index: int, event: JobEvent | Exception, send: Send) -> None:
         choice = self._choices[index]
+        self._admission.observe(index, event)
         if isinstance(event, Exception):
             await self._fail(index, defect(event), send)
         elif isinstance(event, Failed) and not choice.finished:
@@ -183,7 +194,7 @@ class JobResponse(Response):
         if not self._begun:
             self._begun = True
             body += self._told()
-            headers = [*self._writer.headers(), *self._explanation()]
+            headers = [*self._writer.headers(), *self._admission.headers(), *self._explanation()]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": True})
 

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
+from peernode.edge.account_routes import check_owner
+from peernode.edge.auth import caller_of
 from peernode.edge.errors import UnknownReceipt
 from peernode.edge.receipt_view import countersignature_fields, receipt_fields
 from peernode.edge.services import EdgeServices
@@ -32,7 +34,8 @@ def receipts_router(services: EdgeServices) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["Receipts"])
 
     @router.get("/receipts/{request_id}", summary="The receipts of one request, verified now")
-    async def receipts(request_id: str) -> Response:
+    async def receipts(request: Request, request_id: str) -> Response:
+        check_owner(await services.accounts.request(request_id), caller_of(request.scope))
         records = await services.receipts.find(request_id)
         if not records:
             raise UnknownReceipt(

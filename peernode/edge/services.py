@@ -17,7 +17,10 @@ from ulid import ULID
 from peernode.chat.job import SEED_MASK, JobRunner
 from peernode.chat.request import ChatRequest
 from peernode.chat.wishes import Wishes
+from peernode.edge.accounts import Accounts, NoAccounts
+from peernode.edge.auth import Anonymous
 from peernode.edge.image_fetcher import ImageFetcher, NoFetcher
+from peernode.edge.limits import RateLimits
 from peernode.wire.prices import Prices
 
 if TYPE_CHECKING:  # the ledger's records are read here, never its SQL
@@ -88,7 +91,11 @@ def fresh_seed() -> int:
 
 @dataclass(frozen=True, slots=True)
 class EdgeServices:
-    """Everything the public routes need. ``peers`` gives the ids of those who offer something now."""
+    """Everything the public routes need. ``peers`` gives the ids of those who offer something now.
+
+    ``anonymous`` says who may come without a key, ``free_allowance`` whether what they use up is limited. ``clock``
+    gives Unix seconds.
+    """
 
     runner: JobRunner
     catalog: Catalog
@@ -100,6 +107,10 @@ class EdgeServices:
     limits: JobLimits = field(default_factory=JobLimits)
     images: ImageFetcher = field(default_factory=NoFetcher)
     peers: Callable[[], Collection[str]] = tuple
+    accounts: Accounts = field(default_factory=NoAccounts)
+    rates: RateLimits = field(default_factory=RateLimits)
+    anonymous: Anonymous = "loopback"
+    free_allowance: bool = False
 
 
 class AdminServices(Protocol):

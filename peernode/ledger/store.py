@@ -21,6 +21,7 @@ from peernode.ledger.open_jobs import close_settled
 from peernode.ledger.receipt_events import given, taken
 from peernode.ledger.records import ReceiptRecord, Refusal
 from peernode.ledger.schema import receipts, refusals
+from peernode.ledger.spending import charge
 from peernode.wire.countersignature import SignedCountersignature, open_countersignature
 from peernode.wire.receipt import SignedReceipt
 
@@ -157,6 +158,7 @@ def countersign(db: Connection, signed: SignedReceipt, build: BuildTotal, *, now
     event = taken(signed, at_ms=now_ms, payer=hold.account if hold else "", held=hold.held if hold else 0)
     if event is not None:
         post(db, event)
+    charge(db, signed, paid=min(hold.held, receipt.credits) if hold else 0, now_ms=now_ms)
     return made
 
 

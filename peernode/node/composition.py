@@ -13,10 +13,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import structlog
 import trio
+from starlette.types import ASGIApp
 
 from peernode.edge.admin import build_admin_app
 from peernode.edge.app import build_app
-from peernode.edge.bind import Bind
+from peernode.edge.bind import Bind, is_loopback
 from peernode.edge.image_fetcher import DomainFetcher, NoFetcher
 from peernode.edge.serve import serve_app
 from peernode.edge.services import EdgeServices, JobLimits, Readiness
@@ -36,6 +37,7 @@ from peernode.market.streaming import Producer
 from peernode.mesh import Mesh
 from peernode.node.admin_view import AdminView
 from peernode.node.catalog import NetworkCatalog
+from peernode.node.clients import Clients
 from peernode.node.config import NodeConfig
 from peernode.node.home import AdminAccess, Home
 from peernode.node.keyfile import load_or_create
@@ -116,6 +118,13 @@ class Node:
         self._coordinator = Coordinator(
             identity=identity, network=network, candidates=self._candidates, runner_for=self._runner_for, rng=rng
         )
+        self._clients = Clients(
+            config.access,
+            database=store.database,
+            runner=self._coordinator,
+            candidates=self._candidates,
+            clock_ms=_now_ms,
+        )
         self._advertiser = Advertiser(
             identity=identity,
             network=network,
@@ -150,6 +159,7 @@ class Node:
         log.info("node_stopped")
 
     async def _run_parts(self, nursery: trio.Nursery, stopping: trio.Event, stop_http: trio.Event) -> None:
+        await trio.to_thread.run_sync(self._clients.check)
         await nursery.start(self._mesh.run)
         nursery.start_soon(self._engines.run)
         nursery.start_soon(self._advertiser.run)
@@ -174,7 +184,7 @@ class Node:
             return actual
 
         if (public := self._config.http_bind) is not None:
-            self._admin.http = f"http://{await start(build_app(services, hosts=[public.host]), public, 'http')}"
+            self._admin.http = f"http://{await start(self._public_app(services, public), public, 'http')}"
         admin = await start(admin_app, Bind("127.0.0.1", 0), "admin")
         self._home.write_admin(AdminAccess(f"http://{admin}", token, self._admin.status()["pid"]))
         log.info(
@@ -185,6 +195,12 @@ class Node:
             http=self._admin.http,
             models=[engine.model_id for engine in self._engines.engines],
         )
+
+    def _public_app(self, services: EdgeServices, public: Bind) -> ASGIApp:
+        beyond = not is_loopback(public.host)
+        if beyond:
+            self._clients.warn_of_open_bind(public)
+        return build_app(services, hosts=[public.host, *self._config.access.hosts], addresses=beyond)
 
     async def _news(self) -> None:
         """Return when there is something that others should hear of this node at once."""
@@ -217,13 +233,16 @@ class Node:
     def _edge_services(self) -> EdgeServices:
         limits = self._config.limits
         return EdgeServices(
-            runner=self._coordinator,
+            runner=self._clients.runner,
             catalog=NetworkCatalog(self._candidates, clock=time.time),
             receipts=_Receipts(self._store),
             ready=self._readiness,
             limits=JobLimits(limits.first_token_s, limits.job_s),
             images=DomainFetcher(domains) if (domains := self._config.image_domains) else NoFetcher(),
             peers=self._candidates.peers,
+            accounts=self._clients.accounts,
+            anonymous=self._config.access.anonymous,
+            free_allowance=self._clients.free_allowance,
         )
 
     def _readiness(self) -> Readiness:

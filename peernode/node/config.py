@@ -20,6 +20,7 @@ from peernode.edge.errors import BadBind
 from peernode.engine.kv_type import KvType
 from peernode.engine.settings import Speculation
 from peernode.market.routing import KEEPS_NOTHING
+from peernode.node.access_config import AccessConfig
 from peernode.node.mesh_config import MeshConfig
 from peernode.node.model_entry import LoadMode, ModelEntry, read_model_entries
 from peernode.node.routing_config import RoutingConfig
@@ -117,6 +118,7 @@ class NodeConfig(BaseSettings):
     # Promised to clients who ask for it: nothing of what is asked here is kept.
     keeps_nothing: bool = False
     prices: PriceConfig = PriceConfig()
+    access: AccessConfig = AccessConfig()
     mesh: MeshConfig = MeshConfig()
     routing: RoutingConfig = RoutingConfig()
     engine: EngineConfig = EngineConfig()
@@ -199,10 +201,16 @@ class NodeConfig(BaseSettings):
     @classmethod
     def _check_http(cls, http: str) -> str:
         try:
-            parse_bind(http)  # an open bind keeps its own typed error
+            parse_bind(http)
         except BadBind as err:
             raise ValueError(f"{err.sentence} {err.remedy}") from err
         return http
+
+    @model_validator(mode="after")
+    def _check_access(self) -> Self:
+        if (public := self.http_bind) is not None:
+            self.access.check_bind(public)  # keeps its own typed error
+        return self
 
     @classmethod
     def settings_customise_sources(

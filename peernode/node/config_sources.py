@@ -38,7 +38,7 @@ class ConfigError(PeernodeError):
 def load_config(flags: Mapping[str, Any] | None = None, *, config_file: Path | None = None) -> NodeConfig:
     """The configuration of a node. ``flags`` holds what the command line gave, and only that.
 
-    Raises ConfigError, or OpenBindRefused for an HTTP address that is not loopback.
+    Raises ConfigError, or OpenBindRefused for an HTTP address that is open to everybody.
     """
     given = dict(flags or {})
     named = config_file or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)

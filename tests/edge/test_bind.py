@@ -8,6 +8,7 @@ import trio
 from peernode.edge.bind import Bind, parse_bind
 from peernode.edge.errors import AddressInUse, BadBind, OpenBindRefused
 from peernode.edge.serve import listen, serve_app
+from peernode.node.access_config import AccessConfig
 
 
 @pytest.mark.parametrize(
@@ -29,11 +30,23 @@ def test_what_is_no_address_is_refused(text):
         parse_bind(text)
 
 
-@pytest.mark.parametrize("text", ["0.0.0.0:80", "[::]:80", "192.168.1.5:80", "example.com:80", "127.0.0.1.evil.com:80"])
-def test_an_open_bind_is_refused_with_a_remedy(text):
-    with pytest.raises(OpenBindRefused) as found:
+@pytest.mark.parametrize("text", ["example.com:80", "127.0.0.1.evil.com:80", "[localhost]x:1"])
+def test_a_name_is_no_address_to_listen_on(text):
+    with pytest.raises(BadBind, match="HOST:PORT"):
         parse_bind(text)
-    assert "authenticating proxy" in found.value.remedy
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5"])
+def test_a_bind_that_is_open_to_everybody_is_said_twice(host):
+    bind = Bind(host, 80)
+    assert parse_bind(str(bind)) == bind
+    with pytest.raises(OpenBindRefused) as found:
+        AccessConfig(anonymous="yes").check_bind(bind)
+    assert "keys create" in found.value.remedy
+    AccessConfig(anonymous="yes", anonymous_from_anywhere=True).check_bind(bind)
+    AccessConfig(anonymous="loopback").check_bind(bind)
+    AccessConfig(anonymous="no").check_bind(bind)
+    AccessConfig(anonymous="yes").check_bind(Bind("127.0.0.1", 80))
 
 
 async def test_a_port_that_is_taken_is_a_typed_error(edge):

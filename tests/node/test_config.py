@@ -147,7 +147,10 @@ def test_what_cannot_be_is_refused(flags):
 
 def test_an_open_http_port_keeps_its_own_error():
     with pytest.raises(OpenBindRefused):
-        load_config({"http": "0.0.0.0:8080"})
+        load_config({"http": "0.0.0.0:8080", "access": {"anonymous": "yes"}})
+    said_twice = {"anonymous": "yes", "anonymous_from_anywhere": True}
+    assert load_config({"http": "0.0.0.0:8080", "access": said_twice}).http_bind.host == "0.0.0.0"
+    assert load_config({"http": "0.0.0.0:8080"}).access.anonymous == "loopback"
 
 
 def test_images_are_fetched_from_nowhere_unless_hosts_are_listed(monkeypatch):

@@ -13,6 +13,7 @@ from peernode.chat.embedding_request import read_vectors
 from peernode.chat.errors import JobError, ProviderFailed
 from peernode.chat.events import Failed, Finished, Receipted, Started, Tokens, Usage
 from peernode.chat.job import ChatJob
+from peernode.edge.admission import Admission, admit
 from peernode.edge.boundary import request_id_of
 from peernode.edge.openai.embedding_call import EmbeddingCall, read_embedding_call, write_embedding
 from peernode.edge.peer_names import with_whole_ids
@@ -45,6 +46,7 @@ def embeddings_router(services: EdgeServices) -> APIRouter:
     @router.post("/embeddings", summary="Make unit vectors of texts or token ids")
     async def embeddings(request: Request) -> Response:
         call = read_embedding_call(await request.body())
+        admission = admit(services, request.scope, models=(call.model, *call.wishes.models), request=call.request)
         job = ChatJob(
             request_id=request_id_of(request.scope),
             model=call.model,
@@ -53,20 +55,25 @@ def embeddings_router(services: EdgeServices) -> APIRouter:
             first_token_s=services.limits.first_token_s,
             total_s=services.limits.total_s,
             wishes=with_whole_ids(call.wishes, services.peers),
+            payer=admission.payer,
             explain=NAME in request.headers,
+            dialect=admission.dialect,
         )
         outcome = _Outcome()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_watch, request, nursery.cancel_scope)
-            await _run(services, job, outcome)
-            nursery.cancel_scope.cancel()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_watch, request, nursery.cancel_scope)
+                await _run(services, job, outcome, admission)
+                nursery.cancel_scope.cancel()
+        finally:
+            admission.close()
         if not outcome.over:
             log.info("client_hung_up", finished=False)
             return Response(status_code=CLIENT_CLOSED)
         if outcome.error is not None:
             log.info("job_failed", code=outcome.error.code, model=job.model[:100], midstream=False)
             raise outcome.error
-        return _answer(call, job, outcome)
+        return _answer(call, job, outcome, admission)
 
     return router
 
@@ -78,9 +85,10 @@ async def _watch(request: Request, scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
-async def _run(services: EdgeServices, job: ChatJob, outcome: _Outcome) -> None:
+async def _run(services: EdgeServices, job: ChatJob, outcome: _Outcome, admission: Admission) -> None:
     async with services.runner.open(job) as events:
         async for event in events:
+            admission.observe(0, event)
             match event:
                 case Started():
                     outcome.started = event
@@ -99,7 +107,7 @@ async def _run(services: EdgeServices, job: ChatJob, outcome: _Outcome) -> None:
     outcome.over = True
 
 
-def _answer(call: EmbeddingCall, job: ChatJob, outcome: _Outcome) -> Response:
+def _answer(call: EmbeddingCall, job: ChatJob, outcome: _Outcome, admission: Admission) -> Response:
     """Raises BadRequest, or ProviderFailed when what came are not the vectors that were asked for."""
     usage, settlement = outcome.usage, outcome.settlement
     if usage is None or settlement is None:
@@ -125,6 +133,7 @@ def _answer(call: EmbeddingCall, job: ChatJob, outcome: _Outcome) -> Response:
         "receipt": settlement.receipt,
     }
     headers = {"cache-control": "no-store", "credits": as_credits(settlement.credits)}
+    headers.update((name.decode(), value.decode()) for name, value in admission.headers())
     if settlement.digest:
         headers["x-peernode-receipt"] = settlement.digest
     if outcome.started.route is not None:

@@ -1,0 +1,91 @@
+"""The coordinator's job stream for those who pay: credit is held before a job is sent out, and released at its end.
+
+In between receipts take their credits from what is held, in the transaction that countersigns them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+
+import structlog
+import trio
+
+from peernode.chat.errors import JobError
+from peernode.chat.events import Failed, JobEvent, Receipted
+from peernode.chat.job import ChatJob, JobRunner
+from peernode.chat.request import ChatRequest
+from peernode.ledger.spending import Bounds
+from peernode.market.candidates import Candidates
+from peernode.market.client_purse import Purse
+from peernode.market.client_quote import LEAST_COMPLETION, eligible_cards, limited, quote
+from peernode.market.routing.model_names import read_model_name
+from peernode.market.streaming import Emit, produced
+from peernode.wire.advert import ModelCard
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a request may cost: the cards of those who could answer, and how much to hold."""
+
+    cards: tuple[ModelCard, ...]
+    bounds: Bounds
+
+
+class PaidRunner:
+    """JobRunner that holds and releases for jobs with a ``payer``; others pass. ``purse_of`` says who pays for one."""
+
+    def __init__(self, *, runner: JobRunner, purse_of: Callable[[ChatJob], Purse], candidates: Candidates) -> None:
+        self._runner = runner
+        self._purse_of = purse_of
+        self._candidates = candidates
+
+    def open(self, job: ChatJob) -> AbstractAsyncContextManager[AsyncIterator[JobEvent]]:
+        return produced(lambda emit: self._produce(job, emit)) if job.payer else self._runner.open(job)
+
+    async def _produce(self, job: ChatJob, emit: Emit) -> None:
+        plan, purse = self._plan(job), self._purse_of(job)
+        try:
+            held = await trio.to_thread.run_sync(purse.hold, job, plan.bounds)
+        except JobError as err:
+            await emit(Failed(err))
+            return
+        ended = False
+        try:
+            async with self._runner.open(_within(job, plan, held)) as events:
+                async for event in events:
+                    if isinstance(event, Receipted):
+                        # Before the client hears of the end: what it asks next finds its balance as it is.
+                        await trio.to_thread.run_sync(purse.end, job, held, event)
+                        ended = True
+                    await emit(event)
+        finally:
+            if not ended:
+                with trio.CancelScope(shield=True):
+                    await trio.to_thread.run_sync(purse.end, job, held, None)
+
+    def _plan(self, job: ChatJob) -> _Plan:
+        now = trio.current_time()
+        cards: list[ModelCard] = []
+        for name in (job.model, *job.wishes.models):
+            model = read_model_name(name)
+            found = self._candidates.for_model(model.id, job.request, now=now)
+            cards += eligible_cards(found, job.request, model.adapted(job.wishes))
+        most = least = quote(cards, job.request)
+        if isinstance(job.request, ChatRequest) and job.request.max_tokens is None:
+            least = min(most, quote(cards, replace(job.request, max_tokens=LEAST_COMPLETION)))
+        return _Plan(tuple(cards), Bounds(least, most))
+
+
+def _within(job: ChatJob, plan: _Plan, held: int) -> ChatJob:
+    """The job cut down to what was held, where that is less than it could have cost."""
+    if held >= plan.bounds.most:
+        return job
+    request = limited(plan.cards, job.request, held)
+    if request is None:
+        return job
+    log.info("answer_limited_by_credit", most_tokens=request.max_tokens)
+    return replace(job, request=request)
