@@ -83,11 +83,15 @@ def test_a_broken_network_is_forgiven_to_those_who_pay() -> None:
     assert not standing.closed
 
 
-def test_what_nothing_is_owed_for_counts_no_more() -> None:
+@pytest.mark.parametrize("ending", ["withholds", "hangs up"])
+def test_a_settlement_closes_what_was_never_signed_for(ending: str) -> None:
     node = giver()
-    node.serve(TAKER, 100, "hangs up")
-    node.lines.excused("req_1", 0)
+    node.serve(TAKER, 100, ending)
+    assert node.lines.standing(TAKER).unsigned > 0
+    node.lines.was_paid(TAKER, 1)
     assert node.lines.standing(TAKER).unsigned == 0
+    assert not node.ledger.jobs
+    assert node.serve(TAKER, 100)
 
 
 def test_a_long_job_holds_a_window_and_not_all_that_it_may_cost() -> None:

@@ -54,10 +54,6 @@ class CreditGate(Protocol):
         """A countersignature is durable here, by whichever way it came; the same one again changes nothing."""
         ...
 
-    def excused(self, request_id: str, part: int) -> None:
-        """Nothing is owed for this part of a request after all."""
-        ...
-
     def short_voucher(self, receipt: SignedReceipt, made: SignedCountersignature) -> None:
         """A voucher came whose total is less than what its signer owes."""
         ...
@@ -92,9 +88,6 @@ class NoLimits:
         return _NoHold()
 
     def countersigned(self, receipt: SignedReceipt, made: SignedCountersignature) -> None:
-        pass
-
-    def excused(self, request_id: str, part: int) -> None:
         pass
 
     def short_voucher(self, receipt: SignedReceipt, made: SignedCountersignature) -> None:

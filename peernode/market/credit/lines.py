@@ -179,12 +179,6 @@ class CreditLines:
         self._positions[peer] = self._of(peer).gave(made.countersignature.cumulative, self._clock_ms())
         self._keep(peer)
 
-    def excused(self, request_id: str, part: int) -> None:
-        for peer, jobs in list(self._unsigned.items()):
-            if (request_id, part) in jobs:
-                self._forget(peer, request_id, part)
-                self._reckon(peer)
-
     def short_voucher(self, receipt: SignedReceipt, made: SignedCountersignature) -> None:
         peer, total = made.countersignature.coordinator, made.countersignature.cumulative
         reason = f"a voucher over {total} micro-credits is less than what it signed for before"
@@ -200,7 +194,9 @@ class CreditLines:
             self._keep(provider)
 
     def was_paid(self, debtor: str, settled: int) -> None:
-        """This node signed a settlement note for so much in all."""
+        """This node signed a settlement note for so much in all: what came before is not held against the debtor."""
+        for request_id, part in list(self._unsigned.get(debtor, {})):
+            self._forget(debtor, request_id, part)
         self._positions[debtor] = self._of(debtor).was_paid(settled, self._clock_ms(), self.terms)
         self._keep(debtor)
 

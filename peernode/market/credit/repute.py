@@ -34,6 +34,27 @@ class MarkLedger(Protocol):
     def soon_mark(self, mark: Mark) -> None: ...
 
 
+class ProviderRepute(Protocol):
+    """What the router asks and tells of each provider."""
+
+    def failed(self, peer: str, error: JobError, request_id: str) -> None: ...
+    def served(self, peer: str) -> None: ...
+    def avoided(self, peer: str) -> str: ...
+
+
+class NoRepute:
+    """Nobody is remembered for anything."""
+
+    def failed(self, peer: str, error: JobError, request_id: str) -> None:
+        pass
+
+    def served(self, peer: str) -> None:
+        pass
+
+    def avoided(self, peer: str) -> str:
+        return ""
+
+
 @dataclass(frozen=True, slots=True)
 class NoCredit:
     """A provider said that this node has no more credit there."""
