@@ -9,11 +9,15 @@ from peernode.market.billing import Delivered
 
 @dataclass(slots=True)
 class Delivery:
-    """Grows with the stream; ``sealed`` is what receipts are held against. ``reason`` is empty until the end."""
+    """Grows with the stream; ``sealed`` is what receipts are held against. ``reason`` is empty until the end.
+
+    ``prompt`` is (tokens, cached) of the prompt once the provider said so.
+    """
 
     ids: list[int] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)
     reason: str = ""
+    prompt: tuple[int, int] = (0, 0)
 
     def add(self, ids: tuple[int, ...], text: str) -> None:
         self.ids.extend(ids)

@@ -3,42 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import structlog
 import trio
 
 from peernode.chat.errors import ReceiptRefused
 from peernode.chat.events import Failed, Receipted
-from peernode.chat.job_request import JobRequest
 from peernode.ledger import ReceiptConflict, ReceiptStore, Refusal
 from peernode.market.billing import Delivered, check_receipt
-from peernode.wire.advert import ModelCard
-from peernode.wire.countersignature import Countersignature, SignedCountersignature, sign_countersignature
+from peernode.market.orders import Ordered
+from peernode.market.recovery.ordered import OrderedParts
 from peernode.wire.errors import WireError
 from peernode.wire.identity import Identity
-from peernode.wire.offer import Offer
 from peernode.wire.receipt import SignedReceipt, open_receipt
+
+__all__ = ["Ordered", "ReceiptDesk"]
 
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Ordered:
-    """What this coordinator ordered, and from which advert."""
-
-    offer: Offer
-    request: JobRequest
-    card: ModelCard
-
-
 class ReceiptDesk:
-    """Takes in receipts in this node's name."""
+    """Takes in receipts in this node's name. ``took`` hears of each new total that it owes a provider."""
 
-    def __init__(self, *, identity: Identity, store: ReceiptStore, clock_ms: Callable[[], int]) -> None:
-        self._identity = identity
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        store: ReceiptStore,
+        clock_ms: Callable[[], int],
+        took: Callable[[str, int], None] = lambda provider, cumulative: None,
+    ) -> None:
+        self.parts = OrderedParts(identity=identity, store=store, clock_ms=clock_ms)
         self._store = store
         self._clock_ms = clock_ms
+        self._took = took
 
     async def take(self, raw: bytes, ordered: Ordered, got: Delivered) -> Receipted | Failed:
         """Receipted once receipt and countersignature are durable here; Failed(ReceiptRefused), recorded, otherwise."""
@@ -46,26 +44,15 @@ class ReceiptDesk:
         try:
             signed = receipt = open_receipt(raw)
             check_receipt(receipt.receipt, ordered.offer, ordered.request, ordered.card, got)
-            made = await trio.to_thread.run_sync(lambda: self._countersign(receipt))
+            made = await trio.to_thread.run_sync(lambda: self.parts.countersign(receipt))
         except WireError as err:
             return await self._refuse(raw, signed, ordered, _as_refusal(err))
         except ReceiptConflict as err:
             return await self._refuse(raw, signed, ordered, ReceiptRefused(err.sentence))
         except ReceiptRefused as err:
             return await self._refuse(raw, signed, ordered, err)
+        self._took(receipt.receipt.provider, made.countersignature.cumulative)
         return Receipted(receipt, made)
-
-    def _countersign(self, signed: SignedReceipt) -> SignedCountersignature:
-        now_ms = self._clock_ms()
-        receipt = signed.receipt
-
-        def build(cumulative: int) -> SignedCountersignature:
-            body = Countersignature(
-                receipt.network, receipt.coordinator, receipt.provider, signed.digest, cumulative, now_ms
-            )
-            return sign_countersignature(body, self._identity)
-
-        return self._store.countersign(signed, build, now_ms=now_ms)
 
     async def _refuse(self, raw: bytes, signed: SignedReceipt | None, ordered: Ordered, err: ReceiptRefused) -> Failed:
         offer = ordered.offer

@@ -21,6 +21,12 @@ _BY_CODE: dict[str, type[JobError]] = {
 }
 
 
+class Outrun(JobError):
+    """The coordinator got nothing of the answer and wants it no more: nothing is owed."""
+
+    code = "outrun"
+
+
 def from_peer(frame: ErrorFrame) -> JobError:
     """A code that this version does not know is a failed provider."""
     kind = _BY_CODE.get(frame.code)

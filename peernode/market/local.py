@@ -43,6 +43,7 @@ class LocalRunner:
             with trio.move_on_at(patience.until(now=trio.current_time(), begun=delivery.begun)) as scope:
                 event = await anext(work)
             if scope.cancelled_caught:
+                await self._settle_broken(work, delivery)
                 return Failed(patience.too_late(now=trio.current_time(), begun=delivery.begun))
             match event:
                 case Started(model_id=model_id, markup=markup):
@@ -54,8 +55,18 @@ class LocalRunner:
                     delivery.reason = reason
                     await emit(event)
                     return await self._settle(work, delivery)
-                case Failed() | Receipted():
+                case Failed():
+                    await self._settle_broken(work, delivery)
                     return event
+                case Receipted():
+                    return event
+
+    async def _settle_broken(self, work: Work, delivery: Delivery) -> None:
+        """The answer broke off here; who goes on with it uses what there is, so that much is signed for."""
+        signed = await work.sign_broken()
+        if signed is not None:
+            delivery.reason = signed.receipt.finish_reason
+            await self._desk.take(signed.raw, self._ordered, delivery.sealed())
 
     async def _wind_up(self, work: Work, delivery: Delivery) -> None:
         """The client left: stop the sequence, and sign for exactly what was handed on."""

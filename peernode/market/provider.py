@@ -13,7 +13,7 @@ import trio
 
 from peernode.chat.embedding_request import EmbeddingRequest
 from peernode.chat.errors import BadRequest, NoProvider, ProviderBusy
-from peernode.chat.events import Failed, Finished, JobEvent, Tokens
+from peernode.chat.events import Failed, Finished, JobEvent, Tokens, Usage, Waiting
 from peernode.chat.job import ChatJob
 from peernode.chat.job_request import JobRequest, read_request
 from peernode.engine import ModelFacts
@@ -22,10 +22,12 @@ from peernode.market.credit.gate import CREDIT, CreditGate, CreditHold, NoLimits
 from peernode.market.job_count import JobCount
 from peernode.market.metering import Meter
 from peernode.market.models import EngineStream, OwnModel, OwnModels
+from peernode.market.routing.demand import demand_of
+from peernode.market.turns import Turn, Turns
 from peernode.wire.errors import WireError
 from peernode.wire.identity import Identity
 from peernode.wire.offer import Offer
-from peernode.wire.receipt import SignedReceipt, sign_receipt
+from peernode.wire.receipt import LOST, SignedReceipt, sign_receipt
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +44,7 @@ class Work:
         stream: EngineStream,
         *,
         hold: CreditHold,
+        turn: Turn,
     ) -> None:
         self._provider = provider
         self._offer = offer
@@ -49,16 +52,48 @@ class Work:
         self._model = model
         self._stream = stream
         self._hold = hold
+        self._turn = turn
         self._meter = Meter(accepted_ms=provider.clock_ms())
         self._finished: Finished | None = None
         self._signed: SignedReceipt | None = None
 
     @property
     def model_id(self) -> str:
-        return self._facts.id
+        return self.facts.id
 
     @property
-    def _facts(self) -> ModelFacts:
+    def deadline_s(self) -> float:
+        return self._offer.deadline_ms / 1000
+
+    @property
+    def prefill(self) -> Usage | None:
+        """What the prompt took, from the first tokens on."""
+        return self._stream.prefill
+
+    @property
+    def tokens(self) -> int:
+        """How many were iterated."""
+        return len(self._meter.ids)
+
+    @property
+    def begun(self) -> bool:
+        """Whether its turn has come and there is something of it."""
+        return bool(self._meter.ids) or self._finished is not None
+
+    def waiting(self) -> Waiting | None:
+        """How long it is until its turn; None when that has come."""
+        return None if self.begun else self._turn.waiting()
+
+    def room_in(self) -> float:
+        """When a job that finds no room should come again, in seconds."""
+        return self._turn.room_in()
+
+    @property
+    def first_token_ms(self) -> int:
+        return self._meter.first_token_ms
+
+    @property
+    def facts(self) -> ModelFacts:
         """Complete once the model was loaded, which may have waited for this very job."""
         facts = self._model.engine.facts
         assert facts is not None  # a model without facts is not found by digest
@@ -69,6 +104,8 @@ class Work:
 
     async def __anext__(self) -> JobEvent:
         event = await anext(self._stream)
+        if isinstance(event, (Tokens, Finished)):
+            self._turn.begun()
         if isinstance(event, Tokens):
             if not self._hold.covers(len(self._meter.ids) + len(event.ids)):
                 self._stream.cancel()
@@ -88,6 +125,14 @@ class Work:
             self._signed = await self._make_receipt()
         return self._signed
 
+    async def sign_broken(self) -> SignedReceipt | None:
+        """The receipt for what was iterated of an answer that broke off; None when that is nothing."""
+        if self._signed is None and self._finished is None and self.tokens and self.prefill is not None:
+            usage = Usage(self.prefill.prompt_tokens, self.tokens, self.prefill.cached_tokens)
+            self._finished = Finished(LOST, usage)
+            return await self.sign()
+        return None
+
     async def _make_receipt(self) -> SignedReceipt:
         finished = self._finished
         if finished is None:
@@ -96,7 +141,7 @@ class Work:
 
         def build(seq: int, previous: bytes) -> SignedReceipt:
             receipt = self._meter.receipt(
-                self._offer, self._request, self._facts, finished, now_ms=now_ms, seq=seq, previous=previous
+                self._offer, self._request, self.facts, finished, now_ms=now_ms, seq=seq, previous=previous
             )
             return sign_receipt(receipt, provider.identity)
 
@@ -124,6 +169,7 @@ class Provider:
         self.clock_ms = clock_ms
         self.draining = False
         self.jobs = JobCount()
+        self.turns = Turns()
         self.credit: CreditGate = credit or NoLimits()
         self._models = models
 
@@ -165,8 +211,12 @@ class Provider:
             payer=offer.coordinator,
         )
         with self.jobs.one(), self.credit.reserve(offer, request, _context_of(model)) as hold:
-            async with model.engine.open(job) as stream:
-                yield Work(self, offer, request, model, stream, hold=hold)
+            turn = self.turns.join(model.engine, demand_of(request).prompt_tokens + len(offer.continue_from))
+            try:
+                async with model.engine.open(job) as stream:
+                    yield Work(self, offer, request, model, stream, hold=hold, turn=turn)
+            finally:
+                turn.left()
 
 
 def _context_of(model: OwnModel) -> int:

@@ -5,34 +5,50 @@ from __future__ import annotations
 import structlog
 import trio
 
-from peernode.chat.errors import JobError, ProviderBusy, ProviderFailed, ReceiptRefused
+from peernode.chat.errors import JobError, NoReceipt, ProviderBusy, ProviderFailed
 from peernode.chat.events import Failed, Finished, JobEvent, Receipted, Started, Tokens, Usage
 from peernode.chat.job import ChatJob
+from peernode.market.billing import most_prompt_tokens
 from peernode.market.delivery import Delivery
 from peernode.market.desk import Ordered, ReceiptDesk
-from peernode.market.failures import from_peer
-from peernode.market.patience import ACCEPT_S, DIAL_S, END_S, LAST_DUTIES_S, RECEIPT_S, Patience, last_duties
+from peernode.market.failures import Outrun, from_peer
+from peernode.market.patience import (
+    ACCEPT_S,
+    ACK_EVERY,
+    DIAL_S,
+    END_S,
+    LAST_DUTIES_S,
+    RECEIPT_S,
+    Patience,
+    last_duties,
+)
+from peernode.market.recovery.ordered import OrderedPart
 from peernode.market.streaming import Emit
 from peernode.market.talk import Hush, Talk
 from peernode.mesh import Mesh, MeshError
+from peernode.wire.acknowledgement import offer_digest
 from peernode.wire.conversation import State
 from peernode.wire.identity import Identity
 from peernode.wire.job_frames import (
     PROTOCOL,
     AcceptFrame,
+    AckFrame,
     BusyFrame,
     CountersignFrame,
     ErrorFrame,
     FinishedFrame,
     OfferFrame,
+    PrefillFrame,
     ReceiptFrame,
     TokensFrame,
 )
 from peernode.wire.logprobs import Logprobs
 from peernode.wire.offer import sign_offer
-from peernode.wire.receipt import FINISH_REASONS
+from peernode.wire.receipt import FINISH_REASONS, LOST
 
 log = structlog.get_logger(__name__)
+
+LATER = "It is asked for again as soon as the provider can be reached."
 
 
 class RemoteRunner:
@@ -64,6 +80,8 @@ class _Order:
         self._identity = identity
         self._delivery = Delivery()
         self._receipt = b""
+        self._part: OrderedPart | None = None
+        self._paid = self._refused = False
 
     async def run(self, job: ChatJob, emit: Emit) -> None:
         patience = Patience.of(job, began=trio.current_time())
@@ -76,13 +94,18 @@ class _Order:
             with last_duties():
                 await self._wind_up()
             raise
+        finally:
+            if self._part is not None:
+                self._desk.parts.end(self._part, self._delivery, paid=self._paid, refused=self._refused)
 
     async def _relay(self, patience: Patience, emit: Emit) -> JobEvent:
         """Offer, then hand events on up to Finished; returns the stream's last event."""
         try:
-            await self._talk.send(OfferFrame(sign_offer(self._ordered.offer, self._identity)))
+            raw = sign_offer(self._ordered.offer, self._identity)
+            await self._talk.send(OfferFrame(raw))
             match await self._talk.receive(min(ACCEPT_S, patience.first_token_s)):
                 case AcceptFrame(model_id, markup):
+                    self._part = self._desk.parts.begin(self._ordered, offer_digest(raw))
                     await emit(Started(self._ordered.offer.provider, model_id, markup))
                 case BusyFrame(reason):
                     return Failed(ProviderBusy("The provider is busy.", cause=reason))
@@ -97,7 +120,7 @@ class _Order:
         try:
             return await self._settle()
         except JobError as err:
-            return Failed(ReceiptRefused("The answer came without a receipt.", cause=str(err)))
+            return Failed(NoReceipt("The answer came without a receipt.", cause=str(err), remedy=LATER))
 
     async def _tokens(self, patience: Patience, emit: Emit) -> Finished | Failed:
         delivery = self._delivery
@@ -114,14 +137,34 @@ class _Order:
                         await self._talk.cancel()
                         return Failed(ProviderFailed("The provider left out or made up log-probabilities."))
                     delivery.add(ids, text)
+                    await self._acknowledge()
                     await emit(Tokens(text, ids, logprobs))
+                case PrefillFrame(prompt_tokens, cached_tokens):
+                    if (
+                        not cached_tokens
+                        <= prompt_tokens
+                        <= most_prompt_tokens(self._ordered.card, self._ordered.request)
+                    ):
+                        await self._talk.cancel()
+                        return Failed(ProviderFailed("The provider made up the size of the prompt."))
+                    delivery.prompt = prompt_tokens, cached_tokens
                 case FinishedFrame(reason, prompt_tokens, cached_tokens):
-                    if reason not in FINISH_REASONS:  # the client would be told it, so it is not passed on unread
+                    if (
+                        reason not in FINISH_REASONS or reason == LOST
+                    ):  # the client would be told it, so it is not passed on unread
                         return Failed(ProviderFailed("The provider ended its answer in no known way."))
                     delivery.reason = reason
+                    if not delivery.prompt[0]:
+                        delivery.prompt = prompt_tokens, cached_tokens
                     return Finished(reason, Usage(prompt_tokens, len(delivery.ids), cached_tokens))
                 case ErrorFrame():
                     return Failed(from_peer(frame))
+
+    async def _acknowledge(self) -> None:
+        """Now and then the provider gets this node's word on what has come. Raises ProviderFailed when it is gone."""
+        part, delivery = self._part, self._delivery
+        if part is not None and len(delivery.ids) - part.acknowledged >= ACK_EVERY:
+            await self._talk.send(AckFrame(self._desk.parts.acknowledge(part, delivery).raw))
 
     def _as_asked(self, ids: tuple[int, ...], logprobs: tuple[Logprobs, ...]) -> bool:
         """Whether each token has as many log-probabilities as the request wants. Their truth cannot be seen here."""
@@ -140,8 +183,10 @@ class _Order:
                     raise from_peer(frame)
         outcome = await self._desk.take(self._receipt, self._ordered, self._delivery.sealed())
         if isinstance(outcome, Failed):
+            self._refused = True
             await self._talk.fail(outcome.error)
             return outcome
+        self._paid = True
         try:
             await self._talk.send(CountersignFrame(outcome.countersignature.raw))
         except ProviderFailed as err:
@@ -164,11 +209,14 @@ class _Order:
             if self._talk.state in {State.OFFERED, State.RUNNING}:
                 await self._talk.cancel()
                 if not self._delivery.begun:
+                    await self._talk.fail(Outrun("What was asked for is not wanted any more, and nothing came of it."))
                     return
             while self._talk.state in {State.OFFERED, State.RUNNING}:
                 match await self._talk.receive(LAST_DUTIES_S):
                     case TokensFrame(ids, text):
                         self._delivery.add(ids, text)
+                    case PrefillFrame(prompt_tokens, cached_tokens):
+                        self._delivery.prompt = prompt_tokens, cached_tokens
                     case FinishedFrame(reason):
                         self._delivery.reason = reason
             if self._talk.state in {State.FINISHED, State.RECEIPTED}:

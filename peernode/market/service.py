@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 import trio
 
 from peernode.chat.errors import BadRequest, JobError, ProviderBusy, ProviderFailed
-from peernode.chat.events import Failed, Finished, Receipted, Started, Tokens
+from peernode.chat.events import Failed, Finished, Receipted, Started, Tokens, Waiting
 from peernode.ledger import ReceiptStore, Refusal
 from peernode.ledger.errors import VoucherTooLow
+from peernode.market.announcing import first_event, tell_until_begun
 from peernode.market.batching import TokenBatch
-from peernode.market.patience import COUNTERSIGN_S, OFFER_S
+from peernode.market.failures import Outrun
+from peernode.market.patience import ACK_S, COUNTERSIGN_S, MOST_UNACKNOWLEDGED, OFFER_S
 from peernode.market.provider import Provider, Work
+from peernode.market.recovery.provided import ProvidedPart, ProvidedParts, check_countersignature
 from peernode.market.talk import Talk
 from peernode.mesh import FrameStream
+from peernode.wire.acknowledgement import offer_digest
 from peernode.wire.countersignature import SignedCountersignature, open_countersignature
 from peernode.wire.errors import WireError
 from peernode.wire.job_frames import (
+    MAX_WAIT_MS,
     AcceptFrame,
+    AckFrame,
     BusyFrame,
     CancelFrame,
     CountersignFrame,
@@ -29,6 +36,7 @@ from peernode.wire.job_frames import (
     FinishedFrame,
     JobFrame,
     OfferFrame,
+    PrefillFrame,
     ReceiptFrame,
     TokensFrame,
 )
@@ -39,9 +47,10 @@ log = structlog.get_logger(__name__)
 
 
 class JobService:
-    """Answers offers from peers with this node's provider."""
+    """Answers offers from peers with this node's provider. ``parts`` are what it answered."""
 
     def __init__(self, *, provider: Provider, store: ReceiptStore, clock_ms: Callable[[], int]) -> None:
+        self.parts = ProvidedParts(identity=provider.identity, store=store, clock_ms=clock_ms)
         self._provider = provider
         self._store = store
         self._clock_ms = clock_ms
@@ -50,66 +59,85 @@ class JobService:
         """One conversation, from its offer to its end."""
         talk = Talk(stream, speaker="provider")
         try:
-            offer = await self._receive_offer(talk)
+            offer, digest = await self._receive_offer(talk)
             with structlog.contextvars.bound_contextvars(request_id=offer.request_id, coordinator=offer.coordinator):
-                await self._answer(talk, offer)
+                await self._answer(talk, offer, digest)
         except (JobError, WireError) as err:
             log.info("job_conversation_ended", peer=stream.peer_id, code=err.code, reason=str(err))
             await talk.fail(err)
 
-    async def _receive_offer(self, talk: Talk) -> Offer:
+    async def _receive_offer(self, talk: Talk) -> tuple[Offer, bytes]:
         frame = await talk.receive(OFFER_S)
         assert isinstance(frame, OfferFrame)  # the conversation lets nothing else come first
         offer = open_offer(frame.raw, network=self._provider.network)
         if offer.coordinator != talk.peer_id:
             raise BadRequest("The offer was signed by somebody else than who brought it.", cause=offer.coordinator)
-        return offer
+        return offer, offer_digest(frame.raw)
 
-    async def _answer(self, talk: Talk, offer: Offer) -> None:
+    async def _answer(self, talk: Talk, offer: Offer, digest: bytes) -> None:
         try:
             model, request = self._provider.consider(offer)
         except ProviderBusy as err:
             await self._busy(talk, err)
             return
         async with self._provider.work(offer, model, request) as work:
-            match await anext(work):
+            match await first_event(talk, work):
                 case Failed(error=ProviderBusy() as busy):
-                    await self._busy(talk, busy)
+                    await self._busy(talk, busy, again_s=work.room_in())
                     return
                 case Failed(error=error):
                     raise error
                 case Started(markup=markup):
-                    await talk.send(AcceptFrame(work.model_id, markup))
-                case Tokens() | Finished() | Receipted():
+                    part = self.parts.begin(offer, request, work.facts, digest, work.cancel)
+                    await self._serve(talk, work, part, AcceptFrame(work.model_id, markup))
+                case Tokens() | Waiting() | Finished() | Receipted():
                     raise AssertionError("an engine's stream opens with Started or Failed")
-            await _Serving(talk, work, offer).run()
+
+    async def _serve(self, talk: Talk, work: Work, part: ProvidedPart, accept: AcceptFrame) -> None:
+        """A part from its acceptance to its end, however it ends. Raises the engine's JobError."""
+        settled = False
+        try:
+            await talk.send(accept)
+            serving = _Serving(talk, work, part, self.parts)
+            await serving.run()
+            if serving.gone:  # what it has, the coordinator says when it can be reached again
+                settled = serving.unwanted
+                return
             receipt = await work.sign()
-            await self._settle(talk, receipt)
+            settled = await self._settle(talk, receipt)
+        finally:
+            self.parts.end(part, settled=settled)
 
-    async def _busy(self, talk: Talk, err: ProviderBusy) -> None:
+    async def _busy(self, talk: Talk, err: ProviderBusy, *, again_s: float = 0.0) -> None:
         free_slots, queued = self._provider.room()
-        await talk.send(BusyFrame(err.cause or err.sentence, free_slots, queued))
+        again_ms = round(1000 * (again_s if err.retry_after_s is None else err.retry_after_s))
+        await talk.send(BusyFrame(err.cause or err.sentence, free_slots, queued, min(again_ms, MAX_WAIT_MS)))
 
-    async def _settle(self, talk: Talk, receipt: SignedReceipt) -> None:
+    async def _settle(self, talk: Talk, receipt: SignedReceipt) -> bool:
+        """Whether it is paid, or refused; else it stays open."""
         await talk.send(ReceiptFrame(receipt.raw))
         frame: JobFrame = CancelFrame()
-        while isinstance(frame, CancelFrame):  # a cancel may have crossed the end of the answer
+        while isinstance(frame, (CancelFrame, AckFrame)):  # one may have crossed the end of the answer
             frame = await talk.receive(COUNTERSIGN_S)
         if isinstance(frame, ErrorFrame):
+            if frame.code == Outrun.code:
+                return True
             await self._note_refusal(receipt, frame)
-            return
+            return True
         assert isinstance(frame, CountersignFrame)  # nothing else is in turn
         made = open_countersignature(frame.raw)
-        _check_countersignature(made, receipt)
-        await self._keep(made, receipt)
-        await talk.send(EndFrame())
+        check_countersignature(made, receipt)
+        await self.keep(receipt, made)
+        with suppress(ProviderFailed):  # it has paid, whether or not it hears that we know
+            await talk.send(EndFrame())
         log.info("job_served", tokens=receipt.receipt.completion_tokens, credits=receipt.receipt.credits)
+        return True
 
-    async def _keep(self, made: SignedCountersignature, receipt: SignedReceipt) -> None:
-        """Raises BadRequest for a total that is less than what its signer owes."""
+    async def keep(self, receipt: SignedReceipt, made: SignedCountersignature) -> None:
+        """Store a countersignature, by whichever way it came. Raises BadRequest for a wrong or too low one."""
         credit = self._provider.credit
         try:
-            await trio.to_thread.run_sync(lambda: self._store.add_countersignature(made, now_ms=self._clock_ms()))
+            await self.parts.keep(receipt, made)
         except VoucherTooLow as err:
             credit.short_voucher(receipt, made)
             raise BadRequest(err.sentence, cause=err.cause) from err
@@ -125,16 +153,20 @@ class JobService:
 
 
 class _Serving:
-    """The answer's way out: tokens to the peer, cancels in, until the answer is finished."""
+    """The answer's way out: tokens to the peer, cancels and acknowledgements in, until the answer is finished.
 
-    def __init__(self, talk: Talk, work: Work, offer: Offer) -> None:
+    ``gone``: the coordinator left before that; ``unwanted``: it said that it got nothing and will pay nothing.
+    """
+
+    def __init__(self, talk: Talk, work: Work, part: ProvidedPart, parts: ProvidedParts) -> None:
         self._talk = talk
         self._work = work
-        self._deadline_s = offer.deadline_ms / 1000
+        self._part, self._parts = part, parts
+        self._deadline_s = work.deadline_s
         self._batch = TokenBatch()
         self._waiting = trio.Event()
         self._sending = trio.Lock()
-        self._gone = False
+        self.gone = self.unwanted = self._told_prompt = self._stopped = False
 
     async def run(self) -> None:
         """Returns when the answer is finished and said so. Raises the engine's JobError."""
@@ -142,6 +174,7 @@ class _Serving:
             nursery.start_soon(self._listen)
             nursery.start_soon(self._stop_at_deadline)
             nursery.start_soon(self._flush_when_due)
+            nursery.start_soon(tell_until_begun, self._tell_in_turn, self._work)
             end = await self._send_tokens()
             nursery.cancel_scope.cancel()
         if isinstance(end, Failed):
@@ -153,20 +186,28 @@ class _Serving:
         """A cancel, or the peer's disappearance, stops the sequence."""
         try:
             while True:
-                frame = await self._talk.receive(math.inf)
-                if isinstance(frame, (CancelFrame, ErrorFrame)):
-                    self._work.cancel()
+                match await self._talk.receive(math.inf):
+                    case AckFrame(raw):
+                        self._parts.acknowledge(self._part, raw)
+                    case CancelFrame():
+                        self._stop()
+                    case ErrorFrame(code=code):
+                        self.unwanted = code == Outrun.code and not self._part.acknowledged
+                        self._leave()
+                        return
         except ProviderFailed as err:
             log.info("coordinator_left", reason=err.cause)
             self._leave()
 
     async def _stop_at_deadline(self) -> None:
         await trio.sleep(self._deadline_s)
-        self._work.cancel()
+        self._stop()
 
     async def _send_tokens(self) -> Finished | Failed:
         async for event in self._work:
             if isinstance(event, Tokens):
+                if self._work.tokens - self._part.acknowledged >= MOST_UNACKNOWLEDGED:
+                    await self._await_acknowledgement()
                 now = trio.current_time()
                 self._batch.add(event, now=now)
                 if now >= self._batch.due:
@@ -177,6 +218,20 @@ class _Serving:
                 await self._flush()
                 return event
         raise AssertionError("an engine's stream stopped without its end")
+
+    async def _await_acknowledgement(self) -> None:
+        """Go no further than the coordinator vouches for. Raises ProviderFailed when it does not in time."""
+        await self._flush()
+        with trio.move_on_after(ACK_S) as patience:
+            while self._work.tokens - self._part.acknowledged >= MOST_UNACKNOWLEDGED and not self._stopped:
+                await self._part.heard.wait()
+        if patience.cancelled_caught:
+            raise ProviderFailed("No acknowledgement came in time.", cause=f"{self._work.tokens} tokens are sent")
+
+    async def _tell_in_turn(self, frame: JobFrame) -> None:
+        async with self._sending:
+            if not self._work.begun:
+                await self._tell(frame)
 
     async def _flush_when_due(self) -> None:
         """Send what nothing else sends: one timer for a batch, where waiting for the engine would need one a token."""
@@ -198,13 +253,24 @@ class _Serving:
             await self._sending.acquire()
         try:
             tokens = self._batch.take(now=trio.current_time())
-            if tokens is not None:
+            if tokens is not None and not self.gone:
+                await self._tell_prompt()
+                if not self._part.first_token_ms:
+                    self._part.first_token_ms = self._work.first_token_ms
+                self._part.trail.add(tokens.ids, tokens.text)
                 await self._tell(TokensFrame(tokens.ids, tokens.text, tokens.logprobs))
         finally:
             self._sending.release()
 
+    async def _tell_prompt(self) -> None:
+        prefill = self._work.prefill
+        if prefill is not None and not self._told_prompt:
+            self._part.trail.prompt = prefill.prompt_tokens, prefill.cached_tokens
+            await self._tell(PrefillFrame(prefill.prompt_tokens, prefill.cached_tokens))
+        self._told_prompt = True
+
     async def _tell(self, frame: JobFrame) -> None:
-        if self._gone:
+        if self.gone:
             return
         try:
             await self._talk.send(frame)
@@ -213,15 +279,10 @@ class _Serving:
             self._leave()
 
     def _leave(self) -> None:
-        self._gone = True
+        self.gone = True
+        self._stop()
+
+    def _stop(self) -> None:
+        self._stopped = True
         self._work.cancel()
-
-
-def _check_countersignature(made: SignedCountersignature, receipt: SignedReceipt) -> None:
-    """Raises BadRequest unless it is the coordinator's word on this very receipt."""
-    body, terms = made.countersignature, receipt.receipt
-    wanted = (terms.network, terms.coordinator, terms.provider, receipt.digest)
-    if (body.network, body.coordinator, body.provider, body.receipt_digest) != wanted:
-        raise BadRequest("The countersignature is not for this receipt.")
-    if body.cumulative < terms.credits:
-        raise BadRequest("The countersigned total does not cover this receipt.", cause=str(body.cumulative))
+        self._part.wake()

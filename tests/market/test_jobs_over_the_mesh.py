@@ -22,12 +22,13 @@ from peernode.chat.job import ChatJob
 from peernode.chat.message import Image, Message
 from peernode.chat.sampling import Sampling
 from peernode.chat.tools import Tool
+from peernode.ledger.open_jobs import OpenJobs, PartKey
 from peernode.market import dispatch
 from peernode.market.verification import verify_receipt
 from peernode.wire.bounds import MAX_IMAGES_BYTES
 from peernode.wire.receipt import ids_digest, text_digest
 from tests.market.scripted import FACTS, Party, ScriptedEngine, collect, job, pair, party
-from tests.samples import CARD, REQUEST
+from tests.samples import CARD, PRICES, REQUEST
 
 
 def text_of(events: list[JobEvent]) -> str:
@@ -52,7 +53,7 @@ async def until_recorded(store_of: Party, request_id: str, *, countersigned: boo
 async def test_an_answer_from_a_peer_with_a_receipt_on_both_sides(tmp_path: Path) -> None:
     async with pair(tmp_path, ScriptedEngine()) as (edge, provider):
         events = await collect(edge.coordinator, job())
-        assert events[0] == Started(provider.peer_id, CARD.id)
+        assert events[0] == Started(provider.peer_id, CARD.id, prices=PRICES)
         assert text_of(events) == "one two three"
         last = events[-1]
         assert isinstance(last, Receipted)
@@ -102,7 +103,7 @@ async def test_tools_and_the_largest_images_reach_the_engine_whole(tmp_path: Pat
     engine.markup = "hermes+think"
     async with pair(tmp_path, engine) as (edge, provider):
         events = await collect((edge if where == "peer" else provider).coordinator, replace(job(), request=request))
-        assert events[0] == Started(provider.peer_id, CARD.id, "hermes+think")
+        assert events[0] == Started(provider.peer_id, CARD.id, "hermes+think", prices=PRICES)
         assert isinstance(events[-1], Receipted)
         assert engine.requests == [request]
 
@@ -160,7 +161,7 @@ async def test_a_client_that_leaves_frees_the_sequence_and_pays_for_exactly_what
         assert provider.provider.jobs.running == 0
 
 
-async def test_a_coordinator_that_vanishes_leaves_an_uncountersigned_receipt(
+async def test_a_coordinator_that_vanishes_leaves_its_part_open_and_nothing_is_signed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dispatch, "HEIRS_S", 0.0)  # it would go on as soon as its host is there again
@@ -175,9 +176,12 @@ async def test_a_coordinator_that_vanishes_leaves_an_uncountersigned_receipt(
             with trio.fail_after(60):
                 await engine.freed.wait()
             nursery.cancel_scope.cancel()
-        await until_recorded(provider, "req_0", countersigned=False)
-        (held,) = provider.store.find("req_0")
-        assert (held.receipt.receipt.finish_reason, held.receipt.receipt.completion_tokens) == ("cancelled", 2)
+        with trio.fail_after(60):
+            while provider.provider.jobs.running:
+                await trio.sleep(0.01)
+        (left,) = OpenJobs(provider.store.database).all()
+        assert (left.key, left.state) == (PartKey("provided", "req_0", 0, edge.peer_id), "running")
+        assert not provider.store.find("req_0")
 
 
 async def _stall(edge: Party, wanted: ChatJob) -> None:
@@ -196,7 +200,7 @@ async def test_a_busy_provider_is_passed_over(tmp_path: Path) -> None:
         await edge.until_known(first, second)
         for number in range(4):
             events = await collect(edge.coordinator, job(number))
-            assert events[0] == Started(second.peer_id, CARD.id)
+            assert events[0] == Started(second.peer_id, CARD.id, prices=PRICES)
 
 
 async def test_when_all_are_busy_the_client_is_told_so(tmp_path: Path) -> None:
@@ -221,7 +225,7 @@ async def test_a_dead_provider_costs_one_failed_dial_and_is_then_hidden(tmp_path
         assert dying.peer_id in edge.mesh.directory.snapshot().adverts
         edge.candidates.experience.in_flight[provider.peer_id] = 5  # so that the dead one is asked first
         events = await collect(edge.coordinator, job())
-        assert events[0] == Started(provider.peer_id, CARD.id)
+        assert events[0] == Started(provider.peer_id, CARD.id, prices=PRICES)
         assert dying.peer_id not in edge.mesh.directory.snapshot().adverts
 
 
@@ -235,7 +239,7 @@ async def test_an_engine_that_dies_before_the_first_token_fails_over(tmp_path: P
         await edge.until_known(first, second)
         edge.candidates.experience.in_flight[second.peer_id] = 5  # so that the broken one is asked first
         events = await collect(edge.coordinator, job())
-        assert events[0] == Started(second.peer_id, CARD.id)
+        assert events[0] == Started(second.peer_id, CARD.id, prices=PRICES)
         assert text_of(events) == "one two three"
 
 
