@@ -22,6 +22,7 @@ from peernode.ledger.receipt_events import given, taken
 from peernode.ledger.records import ReceiptRecord, Refusal
 from peernode.ledger.schema import receipts, refusals
 from peernode.ledger.spending import charge
+from peernode.ledger.vouchers import check_voucher
 from peernode.wire.countersignature import SignedCountersignature, open_countersignature
 from peernode.wire.receipt import SignedReceipt
 
@@ -80,7 +81,10 @@ class ReceiptStore:
         return self._database.writer.submit(lambda db: countersign(db, signed, build, now_ms=now_ms))
 
     def add_countersignature(self, made: SignedCountersignature, *, now_ms: int) -> None:
-        """As provider, keep the coordinator's countersignature of a receipt that is here already. Idempotent."""
+        """As provider, keep the coordinator's countersignature of a receipt that is here already. Idempotent.
+
+        Raises VoucherTooLow when its total is less than the coordinator signed for.
+        """
         self.add_countersignature_soon(made, now_ms=now_ms).result()
 
     def add_countersignature_soon(self, made: SignedCountersignature, *, now_ms: int) -> Future[None]:
@@ -167,8 +171,10 @@ def add_countersignature(db: Connection, made: SignedCountersignature, *, now_ms
     digest = made.countersignature.receipt_digest
     if rows.countersigned(db, digest) is not None:
         return
-    rows.add_countersignature(db, made, now_ms)
     signed = rows.find_receipt(db, digest)
+    if signed is not None:
+        check_voucher(db, made, signed)
+    rows.add_countersignature(db, made, now_ms)
     if signed is not None:
         close_settled(db, signed.receipt)
     if signed is not None and (event := given(signed, at_ms=now_ms)) is not None:

@@ -31,6 +31,8 @@ from peernode.market.routing import Candidate
 from peernode.market.service import JobService
 from peernode.market.streaming import Producer
 from peernode.mesh import FrameStream, Mesh
+from peernode.node.credit import NodeCredit
+from peernode.node.credit_config import CreditConfig
 from peernode.wire.advert import Advert, sign_advert
 from peernode.wire.identity import Identity
 from peernode.wire.job_frames import PROTOCOL
@@ -143,6 +145,7 @@ class Party:
     provider: Provider
     coordinator: Coordinator
     candidates: Candidates
+    credit: NodeCredit | None = None
 
     @property
     def peer_id(self) -> str:
@@ -170,8 +173,12 @@ async def party(
     engine: ScriptedEngine | None = None,
     join: Sequence[str] = (),
     service: Callable[[FrameStream], Awaitable[None]] | None = None,
+    credit: CreditConfig | None = None,
 ) -> AsyncIterator[Party]:
-    """A running party; ``service`` replaces the honest provider's side of job conversations."""
+    """A running party; ``service`` replaces the honest provider's side of job conversations.
+
+    Without ``credit`` it gives everybody as much as they like.
+    """
     identity = Identity.from_seed(bytes([number]) * 32)
     store = ReceiptStore.open(folder / f"{number}.db", own=identity.peer_id)
     mesh = Mesh(
@@ -183,7 +190,19 @@ async def party(
         rng=random.Random(number),
     )
     models = OwnModels([OwnModel(engine, PRICES)] if engine and service is None else [])
-    provider = Provider(identity=identity, network=NETWORK, models=models, store=store, clock_ms=now_ms)
+    lent = None
+    if credit is not None:
+        lent = NodeCredit(
+            credit, identity=identity, network=NETWORK, database=store.database, mesh=mesh, clock_ms=now_ms
+        )
+    provider = Provider(
+        identity=identity,
+        network=NETWORK,
+        models=models,
+        store=store,
+        clock_ms=now_ms,
+        credit=lent.lines if lent else None,
+    )
     mesh.handle(PROTOCOL, service or JobService(provider=provider, store=store, clock_ms=now_ms).handle)
     candidates = Candidates(
         peer_id=identity.peer_id,
@@ -192,7 +211,7 @@ async def party(
         accepting=lambda: not provider.draining,
         experience=Experience(rng=random.Random(number)),
     )
-    desk = ReceiptDesk(identity=identity, store=store, clock_ms=now_ms)
+    desk = ReceiptDesk(identity=identity, store=store, clock_ms=now_ms, **({"took": lent.lines.took} if lent else {}))
 
     def runner_for(candidate: Candidate, ordered: Ordered) -> Producer:
         if candidate.local:
@@ -202,9 +221,11 @@ async def party(
     coordinator = Coordinator(
         identity=identity, network=NETWORK, candidates=candidates, runner_for=runner_for, rng=random.Random(number)
     )
-    made = Party(identity, mesh, store, engine, provider, coordinator, candidates)
+    made = Party(identity, mesh, store, engine, provider, coordinator, candidates, lent)
     async with trio.open_nursery() as nursery:
         await nursery.start(mesh.run)
+        if lent:
+            nursery.start_soon(lent.run)
         await made.advertise()
         yield made
         nursery.cancel_scope.cancel()
