@@ -72,15 +72,19 @@ def test_who_hangs_up_again_and_again_comes_to_the_end_of_its_line() -> None:
 
 
 def test_a_broken_network_is_forgiven_to_those_who_pay() -> None:
-    node = giver()
-    for month in range(1, 40):
-        assert node.serve(TAKER, 100)
-        node.lines.was_paid(TAKER, node.vouchers[TAKER])
-        if month % 20 == 0:
-            node.serve(TAKER, 100, "hangs up")
-    standing = node.lines.standing(TAKER)
-    assert standing.unsigned > 0
-    assert not standing.closed
+    newcomer, customer = giver(), giver()
+    for _ in range(40):
+        assert customer.serve(TAKER, 100)
+        customer.lines.was_paid(TAKER, customer.vouchers[TAKER])
+    for node in (newcomer, customer):
+        node.serve(TAKER, 100, "hangs up")
+        assert node.lines.standing(TAKER).unsigned == 44
+    line = customer.lines.standing(TAKER).limit
+    assert line is not None
+    # 44 are less than a sixteenth of what it paid: its whole line is there still.
+    assert not customer.lines.refusal(TAKER, line)
+    assert not newcomer.lines.refusal(TAKER, TERMS.newcomer - 44)
+    assert newcomer.lines.refusal(TAKER, TERMS.newcomer - 43)
 
 
 @pytest.mark.parametrize("ending", ["withholds", "hangs up"])
