@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import trio
 
-from peernode.chat.errors import JobError
-from peernode.chat.events import Failed, Finished, JobEvent, Receipted, Started, Tokens
+from peernode.chat.errors import JobError, ProviderBusy
+from peernode.chat.events import Failed, Finished, JobEvent, Receipted, Started, Tokens, Waiting
 from peernode.chat.job import ChatJob
 from peernode.market.delivery import Delivery
 from peernode.market.desk import Ordered, ReceiptDesk
 from peernode.market.patience import Patience, last_duties
 from peernode.market.provider import Provider, Work
 from peernode.market.streaming import Emit
+from peernode.market.turns import next_event
 
 
 class LocalRunner:
@@ -39,10 +40,16 @@ class LocalRunner:
 
     async def _relay(self, work: Work, patience: Patience, delivery: Delivery, emit: Emit) -> JobEvent:
         """Hand events on up to Finished; returns the stream's last event."""
+        told = False
         while True:
-            with trio.move_on_at(patience.until(now=trio.current_time(), begun=delivery.begun)) as scope:
-                event = await anext(work)
-            if scope.cancelled_caught:
+            event: JobEvent | None = None
+            until = patience.until(now=trio.current_time(), begun=delivery.begun)
+            if delivery.begun:
+                with trio.move_on_at(until):
+                    event = await anext(work)
+            else:
+                event, told = await next_event(work, emit, at_once=not told, until=until), True
+            if event is None:
                 await self._settle_broken(work, delivery)
                 return Failed(patience.too_late(now=trio.current_time(), begun=delivery.begun))
             match event:
@@ -55,9 +62,13 @@ class LocalRunner:
                     delivery.reason = reason
                     await emit(event)
                     return await self._settle(work, delivery)
-                case Failed():
+                case Failed(error=error):
+                    if isinstance(error, ProviderBusy) and error.retry_after_s is None:
+                        error.retry_after_s = work.room_in()
                     await self._settle_broken(work, delivery)
                     return event
+                case Waiting():
+                    raise AssertionError("an engine says nothing while it waits")
                 case Receipted():
                     return event
 
@@ -79,7 +90,7 @@ class LocalRunner:
                     delivery.reason = reason
                 case Failed():
                     return
-                case Started() | Receipted():
+                case Started() | Waiting() | Receipted():
                     pass
         await self._settle(work, delivery)
 

@@ -6,7 +6,7 @@ import structlog
 import trio
 
 from peernode.chat.errors import JobError, NoReceipt, ProviderBusy, ProviderFailed
-from peernode.chat.events import Failed, Finished, JobEvent, Receipted, Started, Tokens, Usage
+from peernode.chat.events import Failed, Finished, JobEvent, Receipted, Started, Tokens, Usage, Waiting
 from peernode.chat.job import ChatJob
 from peernode.market.billing import most_prompt_tokens
 from peernode.market.delivery import Delivery
@@ -30,17 +30,21 @@ from peernode.wire.acknowledgement import offer_digest
 from peernode.wire.conversation import State
 from peernode.wire.identity import Identity
 from peernode.wire.job_frames import (
+    LOADING,
     PROTOCOL,
+    QUEUED,
     AcceptFrame,
     AckFrame,
     BusyFrame,
     CountersignFrame,
     ErrorFrame,
     FinishedFrame,
+    JobFrame,
     OfferFrame,
     PrefillFrame,
     ReceiptFrame,
     TokensFrame,
+    WaitFrame,
 )
 from peernode.wire.logprobs import Logprobs
 from peernode.wire.offer import sign_offer
@@ -103,12 +107,14 @@ class _Order:
         try:
             raw = sign_offer(self._ordered.offer, self._identity)
             await self._talk.send(OfferFrame(raw))
-            match await self._talk.receive(min(ACCEPT_S, patience.first_token_s)):
+            match await self._answer_to_offer(patience, emit):
                 case AcceptFrame(model_id, markup):
                     self._part = self._desk.parts.begin(self._ordered, offer_digest(raw))
                     await emit(Started(self._ordered.offer.provider, model_id, markup))
-                case BusyFrame(reason):
-                    return Failed(ProviderBusy("The provider is busy.", cause=reason))
+                case BusyFrame(reason, retry_after_ms=retry_after_ms):
+                    busy = ProviderBusy("The provider is busy.", cause=reason)
+                    busy.retry_after_s = retry_after_ms / 1000 or None
+                    return Failed(busy)
                 case ErrorFrame() as frame:
                     return Failed(from_peer(frame))
             finished = await self._tokens(patience, emit)
@@ -121,6 +127,22 @@ class _Order:
             return await self._settle()
         except JobError as err:
             return Failed(NoReceipt("The answer came without a receipt.", cause=str(err), remedy=LATER))
+
+    async def _answer_to_offer(self, patience: Patience, emit: Emit) -> JobFrame:
+        """Accept, busy or error; whoever goes on saying how long it will be is waited for like a first token."""
+        while True:
+            now = trio.current_time()
+            left_s = patience.until(now=now, begun=False) - now
+            try:
+                frame = await self._talk.receive(min(ACCEPT_S, left_s))
+            except Hush:
+                if left_s > ACCEPT_S:
+                    raise
+                await self._talk.cancel()
+                raise patience.too_late(now=trio.current_time(), begun=False) from None
+            if not isinstance(frame, WaitFrame):
+                return frame
+            await emit(_waiting(frame))
 
     async def _tokens(self, patience: Patience, emit: Emit) -> Finished | Failed:
         delivery = self._delivery
@@ -139,6 +161,8 @@ class _Order:
                     delivery.add(ids, text)
                     await self._acknowledge()
                     await emit(Tokens(text, ids, logprobs))
+                case WaitFrame():
+                    await emit(_waiting(frame))
                 case PrefillFrame(prompt_tokens, cached_tokens):
                     if (
                         not cached_tokens
@@ -225,3 +249,7 @@ class _Order:
                 await self._await_end()
         except JobError as err:
             log.info("no_receipt_after_cancel", request_id=self._ordered.offer.request_id, reason=str(err))
+
+
+def _waiting(frame: WaitFrame) -> Waiting:
+    return Waiting(LOADING if frame.state == LOADING else QUEUED, frame.eta_ms / 1000)
