@@ -30,18 +30,20 @@ class Choice:
         self.end = Finished("stop", Usage(0, 0))
         self.settlement: Settlement | None = None
         self.error: PeernodeError | None = None
-        self._request = request
+        self.request = request
         self._parser = self._parser_of(Notation())
         self.plain = True
 
     def started(self, event: Started) -> None:
         notation = Notation.read(event.markup)
         self.model = event.model_id
-        self.plain = not (self._request.calls_tools or notation.thinks)
+        self.plain = not (self.request.calls_tools or notation.thinks)
         self._parser = self._parser_of(notation)
 
     def read(self, text: str) -> list[Piece]:
         """What is certain now; call with more text, then ``rest``."""
+        if self.plain:
+            return [Content(text)] if text else []
         return self._parser.push(text)
 
     def rest(self) -> list[Piece]:
@@ -55,7 +57,7 @@ class Choice:
         return "tool_calls" if self._parser.calls and self.end.reason == "stop" else self.end.reason
 
     def _parser_of(self, notation: Notation) -> MarkupParser:
-        request = self._request
+        request = self.request
         return MarkupParser(
             notation,
             tools=[tool.name for tool in request.tools] if request.calls_tools else (),

@@ -13,46 +13,37 @@ from typing import Any
 
 from peernode.chat.events import Finished, Started, Tokens
 from peernode.chat.markup import CallStarted, Piece
-from peernode.chat.request import ChatRequest
 from peernode.edge.answers import error_object
 from peernode.edge.openai.choice import Choice, delta_of
 from peernode.edge.openai.completion import AnswerHead, bill_of, usage_block
 from peernode.edge.openai.logprobs import logprobs_block
-from peernode.edge.settlement import Settlement
+from peernode.edge.openai.piece_stream import PieceStream
 from peernode.errors import PeernodeError
 from peernode.wire.logprobs import Logprobs
 
 DONE = b"data: [DONE]\n\n"
 
 
-class StreamWriter:
+class StreamWriter(PieceStream):
     """Writes ``chat.completion.chunk`` events that all carry the same id, created and request_id.
 
     Several choices come interleaved, each chunk with the index of its own.
     """
 
-    def __init__(self, head: AnswerHead, request: ChatRequest, *, include_usage: bool) -> None:
-        self._head = head
+    def __init__(self, head: AnswerHead, *, include_usage: bool) -> None:
+        super().__init__(head)
         self._include_usage = include_usage
-        self._choices = head.choices(request)
         self._open = [self._prefix(head.model)] * len(self._choices)
         self._introduced: set[int] = set()
 
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        return [
-            (b"content-type", b"text/event-stream; charset=utf-8"),
-            (b"cache-control", b"no-cache"),
-            (b"x-accel-buffering", b"no"),
-        ]
-
     def started(self, choice: int, event: Started) -> None:
-        self._choices[choice].started(event)
+        super().started(choice, event)
         self._open[choice] = self._prefix(event.model_id or self._head.model)
 
     def tokens(self, choice: int, event: Tokens) -> bytes:
         one = self._choices[choice]
         if not one.plain:
-            return self._pieces(one, one.read(event.text), event.logprobs)
+            return self._say(one, one.read(event.text), event.logprobs)
         if not event.text and not event.logprobs:
             return self._role(one)
         content = f'{self._open[choice]},"choices":[{{"index":{choice},"delta":{{"content":{json.dumps(event.text)}}},'
@@ -60,22 +51,7 @@ class StreamWriter:
         return self._role(one) + f'{content}"logprobs":{logprobs},"finish_reason":null}}]}}\n\n'.encode("ascii")
 
     def finished(self, choice: int, event: Finished) -> bytes:
-        one = self._choices[choice]
-        one.end = event
-        return self._pieces(one, one.rest(), ()) + self._role(one)
-
-    def settled(self, choice: int, settlement: Settlement) -> bytes:
-        one = self._choices[choice]
-        one.settlement = settlement
-        return self._role(one) + self._chunk(one, {}, reason=one.reason, **bill_of([one]))
-
-    def failed(self, choice: int, error: PeernodeError) -> bytes:
-        one = self._choices[choice]
-        one.error = error
-        held = one.rest()
-        return (self._pieces(one, held, ()) if held else b"") + self._chunk(
-            one, {}, reason=one.reason, error=error_object(error)
-        )
+        return super().finished(choice, event) + self._role(self._choices[choice])
 
     def ended(self) -> bytes:
         if not self._include_usage or not any(one.settlement is not None for one in self._choices):
@@ -84,7 +60,7 @@ class StreamWriter:
         about = {"choices": [], "usage": usage_block(self._choices), **bill_of(self._choices)}
         return f"{head},{json.dumps(about)[1:]}\n\n".encode("ascii") + DONE
 
-    def _pieces(self, one: Choice, pieces: Sequence[Piece], logprobs: Sequence[Logprobs]) -> bytes:
+    def _say(self, one: Choice, pieces: Sequence[Piece], logprobs: Sequence[Logprobs]) -> bytes:
         if not pieces:
             return self._role(one) + self._chunk(one, {"content": ""}, logprobs=logprobs) if logprobs else b""
         chunks = [self._role(one, content=None if isinstance(pieces[0], CallStarted) else "")]
@@ -92,6 +68,12 @@ class StreamWriter:
             chunks.append(self._chunk(one, delta_of(piece), logprobs=logprobs))
             logprobs = ()
         return b"".join(chunks)
+
+    def _close(self, one: Choice) -> bytes:
+        return self._role(one) + self._chunk(one, {}, reason=one.reason, **bill_of([one]))
+
+    def _break(self, one: Choice, error: PeernodeError) -> bytes:
+        return self._chunk(one, {}, reason=one.reason, error=error_object(error))
 
     def _role(self, one: Choice, content: str | None = "") -> bytes:
         if one.index in self._introduced:

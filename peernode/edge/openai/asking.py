@@ -1,0 +1,79 @@
+"""From a body in OpenAI's form to a running answer: what all dialects share once their own names are translated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from fastapi import Request
+from fastapi.responses import Response
+
+from peernode.chat.job import ChatJob, seed_of_choice
+from peernode.chat.request import ChatRequest
+from peernode.edge.admission import admit
+from peernode.edge.boundary import request_id_of
+from peernode.edge.image_fetcher import fetch_all
+from peernode.edge.job_response import AnswerWriter, JobResponse
+from peernode.edge.openai.chat_request import ChatCall, read_chat_body
+from peernode.edge.openai.completion import AnswerHead, Render, WholeWriter, chat_completion
+from peernode.edge.openai.images import remote_images
+from peernode.edge.openai.other_names import with_usual_names
+from peernode.edge.openai.stream import StreamWriter
+from peernode.edge.peer_names import with_whole_ids
+from peernode.edge.route_header import NAME
+from peernode.edge.services import EdgeServices
+
+# How a dialect writes the answer to a call.
+Form: TypeAlias = Callable[[AnswerHead, ChatCall], AnswerWriter]
+
+
+def chat_form(*, usage: bool = False) -> Form:
+    """OpenAI's form, whole or streamed as the call says; with ``usage`` it closes every stream, asked for or not."""
+
+    def write(head: AnswerHead, call: ChatCall) -> AnswerWriter:
+        if call.stream:
+            return StreamWriter(head, include_usage=usage or call.include_usage)
+        return WholeWriter(head, chat_completion)
+
+    return write
+
+
+def whole(render: Render) -> Form:
+    """One object, however the call wants it."""
+    return lambda head, _: WholeWriter(head, render)
+
+
+async def ask_chat(services: EdgeServices, request: Request, body: dict[str, Any], form: Form) -> Response:
+    """Run the chat that ``body`` describes. Raises BadRequest, and whatever keeps the caller out."""
+    body = with_usual_names(body)
+    call = read_chat_body(body, await fetch_all(remote_images(body), services.images))
+    return run_call(services, request, call, [call.request] * call.choices, form)
+
+
+def run_call(
+    services: EdgeServices, request: Request, call: ChatCall, requests: Sequence[ChatRequest], form: Form
+) -> Response:
+    """One job for each of ``requests``, as one answer; the call's own request stands for them where limits count."""
+    models = (call.model, *call.wishes.models)
+    admission = admit(services, request.scope, models=models, request=call.request, choices=len(requests))
+    request_ids = (request_id_of(request.scope), *(services.new_request_id() for _ in requests[1:]))
+    head = AnswerHead(request_ids, int(services.clock()), call.model, tuple(requests))
+    seed = services.new_seed() if call.seed is None else call.seed
+    wishes = with_whole_ids(call.wishes, services.peers)
+    jobs = [
+        ChatJob(
+            request_id=request_id,
+            model=call.model,
+            request=asked,
+            seed=seed_of_choice(seed, index),
+            first_token_s=services.limits.first_token_s,
+            total_s=services.limits.total_s,
+            wishes=wishes,
+            payer=admission.payer,
+            explain=NAME in request.headers,
+            dialect=admission.dialect,
+            streamed=call.stream,
+        )
+        for index, (request_id, asked) in enumerate(zip(request_ids, requests, strict=True))
+    ]
+    return JobResponse(services, jobs, form(head, call), admission)
