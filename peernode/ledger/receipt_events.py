@@ -45,8 +45,10 @@ def taken(signed: SignedReceipt, *, at_ms: int, payer: str = "", held: int = 0) 
 def given(signed: SignedReceipt, *, at_ms: int) -> Event | None:
     """As provider of another node's job."""
     receipt = signed.receipt
+    if not receipt.credits:
+        return None
     moves = (Posting(owes(receipt.coordinator), receipt.credits), Posting(INCOME, -receipt.credits))
-    return _event(signed, "given", moves, at_ms) if receipt.credits else None
+    return _event(signed, "given", moves, at_ms)
 
 
 def _event(signed: SignedReceipt, way: str, moves: tuple[Posting, ...], at_ms: int) -> Event | None:

@@ -193,3 +193,10 @@ def test_a_receipt_over_no_credits_is_kept_and_posts_nothing(coordinator: Receip
     coordinator.countersign(signed, lambda total: countersigned(signed, cumulative=total), now_ms=1)
     assert Books(coordinator.database).balances() == {}
     assert coordinator.find(signed.receipt.request_id)[0].countersignature is not None
+
+
+def test_a_provider_keeps_the_countersignature_of_a_receipt_over_no_credits(provider: ReceiptStore) -> None:
+    signed = provider.append(lambda seq, previous: signed_receipt(credits=0, seq=seq, previous=previous), now_ms=1)
+    provider.add_countersignature(countersigned(signed), now_ms=2)
+    assert Books(provider.database).balances() == {}
+    assert provider.find(signed.receipt.request_id)[0].countersignature == countersigned(signed)

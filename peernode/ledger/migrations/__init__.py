@@ -5,6 +5,7 @@ A ledger from before there were migrations is recognised by SQLite's ``user_vers
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
@@ -14,7 +15,6 @@ from peernode.ledger.errors import LedgerError
 FIRST = "0001"
 # Of a file: 0 new, 1 before there were migrations (it has what revision 0001 makes), 2 kept by Alembic.
 _UNMANAGED, _MANAGED = 1, 2
-_MIGRATION_LOCK = 0x6D696772
 
 
 def migrate(db: Connection, *, own: str) -> None:
@@ -24,31 +24,30 @@ def migrate(db: Connection, *, own: str) -> None:
     """
     # Slow to import, and needed once.
     from alembic.migration import MigrationContext  # noqa: PLC0415
-    from alembic.script import ScriptDirectory  # noqa: PLC0415
 
-    scripts = ScriptDirectory(str(Path(__file__).parent))
-    head = scripts.get_current_head()
     if db.dialect.name == "sqlite":
         _take_over(db)
     current = MigrationContext.configure(db).get_current_revision()
-    if current == head:
+    known = chain()
+    if current == known[-1]:
         return
-    if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
-        raise _newer(f"revision {current}", f"{head}")
-    _upgrade(db, own, scripts)
+    if current is not None and current not in known:
+        raise _newer(f"revision {current}", known[-1])
+    _upgrade(db, own)
     if db.dialect.name == "sqlite":
         db.execute(text(f"PRAGMA user_version = {_MANAGED}"))
 
 
-def chain() -> list[str]:
+@cache
+def chain() -> tuple[str, ...]:
     """All revisions, the first one first. Alembic raises when there are two ends."""
     from alembic.script import ScriptDirectory  # noqa: PLC0415
 
     scripts = ScriptDirectory(str(Path(__file__).parent))
-    return [script.revision for script in scripts.walk_revisions("base", "head")][::-1]
+    return tuple(script.revision for script in scripts.walk_revisions("base", "head"))[::-1]
 
 
-def _upgrade(db: Connection, own: str, scripts: object) -> None:
+def _upgrade(db: Connection, own: str) -> None:
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
 
