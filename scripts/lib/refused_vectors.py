@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import msgpack
+from log_vectors import refused_proofs
 from vector_values import (
     ADVERT,
     CARD,
@@ -35,7 +36,7 @@ _ORDER = (1 << 252) + 27742317777372353535851937790883648493
 
 def refused() -> list[dict[str, Any]]:
     """Each: what it is read as (for which network), the bytes, the code, and why."""
-    cases = [*_encodings(), *_envelopes(), *_fields(), *_signatures(), *_frames()]
+    cases = [*_encodings(), *_envelopes(), *_fields(), *_signatures(), *_frames(), *refused_proofs()]
     return [
         {"read_as": kind, "network": NETWORK, "code": code, "why": why, "hex": raw.hex()}
         for kind, raw, code, why in cases

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import base58
+from log_vectors import checkpoint, merkle, proofs
 from refused_vectors import refused
 from vector_values import (
     ADVERT,
@@ -70,6 +71,7 @@ FIELDS: Final = {
     "receipt": "network request_id part coordinator provider model_id model_digest quantization template_digest sampler"
     " seed request_digest transformed prompt_tokens cached_tokens completion_tokens output_ids_digest text_digest"
     " finish_reason prices credits accepted_ms first_token_ms finished_ms seq previous",
+    "checkpoint": "network peer size root at_ms",
     "countersignature": "network coordinator provider receipt_digest cumulative at_ms",
     "acknowledgement": "network request_id part coordinator provider offer_digest prompt_tokens cached_tokens tokens"
     " ids_digest text_digest at_ms",
@@ -92,6 +94,9 @@ def make_vectors() -> dict[str, Any]:
         "countersignature.json": _signed("countersignature", "coordinator", countersignature()),
         "acknowledgement.json": _signed("acknowledgement", "coordinator", acknowledgement()),
         "settlement.json": _signed("settlement", "provider", settlement()),
+        "checkpoint.json": _signed("checkpoint", "provider", checkpoint().raw),
+        "merkle.json": merkle(),
+        "proofs.json": proofs(),
         "job_frames.json": [_frame(speaker, frame) for speaker, frame in _frames()],
         "refused.json": refused(),
     }

@@ -10,6 +10,7 @@ import pytest
 from vectors import FIELDS
 
 from peernode.chat.request import ChatRequest
+from peernode.market.advertising import LOG_PAUSE_S, RATES_PAUSE_RENEWALS
 from peernode.market.failures import _BY_CODE
 from peernode.market.patience import (
     ACCEPT_S,
@@ -28,8 +29,11 @@ from peernode.mesh.sync_messages import MAX_PEERS, MAX_RECORDS
 from peernode.wire import bounds
 from peernode.wire.acknowledgement import MAX_ACKNOWLEDGEMENT_BYTES
 from peernode.wire.advert import MAX_ADVERT_BYTES, ModelCard
+from peernode.wire.checkpoint import MAX_CHECKPOINT_BYTES
 from peernode.wire.countersignature import MAX_COUNTERSIGNATURE_BYTES
 from peernode.wire.job_frames import _DECODERS, MAX_FRAME_BYTES
+from peernode.wire.merkle import MAX_PATH
+from peernode.wire.proof import FORMAT, MAX_PROOF_BYTES
 from peernode.wire.receipt import MAX_RECEIPT_BYTES
 from peernode.wire.renewal import MAX_RENEWAL_BYTES
 from peernode.wire.settlement_note import MAX_NOTE_BYTES
@@ -43,6 +47,7 @@ TABLES = {
     "request": [field.name for field in fields(ChatRequest)],
     "receipt": FIELDS["receipt"].split(),
     "countersignature": FIELDS["countersignature"].split(),
+    "checkpoint": FIELDS["checkpoint"].split(),
     "acknowledgement": FIELDS["acknowledgement"].split(),
     "settlement": FIELDS["settlement"].split(),
 }
@@ -81,6 +86,8 @@ def test_the_frames_of_a_job_are_all_there() -> None:
         MAX_ACKNOWLEDGEMENT_BYTES,
         MAX_FRAME_BYTES,
         MAX_RENEWAL_BYTES,
+        MAX_CHECKPOINT_BYTES,
+        MAX_PROOF_BYTES,
     ],
 )
 def test_a_bound_is_named(bound: int) -> None:
@@ -113,3 +120,13 @@ def test_an_error_code_is_named(code: str) -> None:
 )
 def test_times_are_those_of_the_code(words: str) -> None:
     assert words in " ".join(TEXT.split())
+
+
+def test_the_log_is_described_as_it_is_kept() -> None:
+    text = " ".join(TEXT.split())
+    assert f"`{FORMAT}`" in text
+    assert f"at most {MAX_PATH} hashes" in text
+    assert f"is at least {LOG_PAUSE_S:g} s old" in text
+    # Where so many renewals take longer than that pause.
+    assert f"more than {LOG_PAUSE_S / (RATES_PAUSE_RENEWALS * RENEW_S) * UNSTRETCHED_NODES:g} nodes twelve" in text
+    assert RATES_PAUSE_RENEWALS == 12

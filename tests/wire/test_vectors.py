@@ -13,19 +13,22 @@ from vectors import FOLDER, as_text, from_json, make_vectors
 from peernode.wire import canonical
 from peernode.wire.acknowledgement import open_acknowledgement
 from peernode.wire.advert import open_advert
+from peernode.wire.checkpoint import open_checkpoint
 from peernode.wire.countersignature import open_countersignature
 from peernode.wire.envelope import unseal
 from peernode.wire.errors import WireError
 from peernode.wire.identity import Identity, public_key_of
 from peernode.wire.job_frames import decode_frame, encode_frame
+from peernode.wire.merkle import check_consistency, check_inclusion, leaf_hash
 from peernode.wire.offer import open_offer
 from peernode.wire.prices import Prices
+from peernode.wire.proof import open_proof
 from peernode.wire.receipt import open_receipt, text_digest
 from peernode.wire.renewal import open_renewal
 from peernode.wire.settlement_note import open_settlement_note
 
 MADE = make_vectors()
-SIGNED = [name for name, vectors in MADE.items() if isinstance(vectors, dict)]
+SIGNED = [name for name, vectors in MADE.items() if "envelope" in vectors]
 READERS: dict[str, Callable[[bytes, str], Any]] = {
     "canonical": lambda raw, _: canonical.decode(raw),
     "advert": lambda raw, network: open_advert(raw, network=network).advert.to_fields(),
@@ -35,6 +38,8 @@ READERS: dict[str, Callable[[bytes, str], Any]] = {
     "countersignature": lambda raw, _: open_countersignature(raw).countersignature.to_fields(),
     "acknowledgement": lambda raw, network: open_acknowledgement(raw, network=network).body.to_fields(),
     "settlement": lambda raw, network: open_settlement_note(raw, network=network).note.to_fields(),
+    "checkpoint": lambda raw, _: open_checkpoint(raw).checkpoint.to_fields(),
+    "proof": lambda raw, _: open_proof(raw),
     "job frame": lambda raw, _: decode_frame(raw),
 }
 
@@ -90,6 +95,27 @@ def test_credits() -> None:
     for entry in _load("credits.json"):
         counts = {name: entry[name] for name in ("prompt_tokens", "cached_tokens", "completion_tokens", "embedded")}
         assert Prices(*entry["prices"]).amount(**counts) == from_json(entry["credits"])
+
+
+def test_merkle_trees() -> None:
+    file = _load("merkle.json")
+    entries, roots = (
+        [bytes.fromhex(entry) for entry in file["entries"]],
+        [bytes.fromhex(root) for root in file["roots"]],
+    )
+    for proof in file["inclusion"]:
+        index, size, path = proof["index"], proof["size"], [bytes.fromhex(each) for each in proof["path"]]
+        check_inclusion(leaf_hash(entries[index]), index, size, path, roots[size])
+    for proof in file["consistency"]:
+        old, new, path = proof["old"], proof["new"], [bytes.fromhex(each) for each in proof["path"]]
+        check_consistency(old, new, path, roots[old], roots[new])
+
+
+def test_proofs() -> None:
+    for entry in _load("proofs.json"):
+        raw = bytes.fromhex(entry["hex"])
+        assert open_proof(raw).raw == raw
+        assert type(open_proof(raw)).__name__.lower() == f"{entry['kind']}proof"
 
 
 def test_job_frames() -> None:

@@ -8,6 +8,8 @@ import { decode, encode } from './canonical.mjs'
 import { ProtocolError } from './errors.mjs'
 import { Identity, publicKeyOf } from './identity.mjs'
 import { decodeFrame } from './job_frames.mjs'
+import { checkConsistency, checkInclusion, leafHash } from './merkle.mjs'
+import { openProof } from './proof.mjs'
 import { digestOf, open, seal, signedBytes } from './signed.mjs'
 
 const folder = process.argv[2]
@@ -68,18 +70,31 @@ function frames (entries) {
   }
 }
 
+function merkle ({ entries, roots, inclusion, consistency }) {
+  const root = (size) => bytes(roots[size])
+  for (const { index, size, path } of inclusion) {
+    checkInclusion(leafHash(bytes(entries[index])), index, size, path.map(bytes), root(size))
+  }
+  for (const { old, new: now, path } of consistency) checkConsistency(old, now, path.map(bytes), root(old), root(now))
+}
+
+function proofs (entries) {
+  for (const { kind, hex: raw } of entries) assert.equal(openProof(bytes(raw)).kind, kind)
+}
+
 function refused (entries) {
   for (const entry of entries) {
     const raw = bytes(entry.hex)
     const read = {
       canonical: () => decode(raw),
+      proof: () => openProof(raw),
       'job frame': () => decodeFrame(raw)
     }[entry.read_as] ?? (() => open(entry.read_as, raw, entry.network))
     assert.throws(read, (error) => error instanceof ProtocolError && error.code === entry.code, `${entry.read_as}: ${entry.why}`)
   }
 }
 
-const CHECKS = { 'canonical.json': canonical, 'digests.json': digests, 'credits.json': bills, 'job_frames.json': frames, 'refused.json': refused }
+const CHECKS = { 'canonical.json': canonical, 'digests.json': digests, 'credits.json': bills, 'job_frames.json': frames, 'merkle.json': merkle, 'proofs.json': proofs, 'refused.json': refused }
 const counts = {}
 for (const name of readdirSync(folder).filter((name) => name.endsWith('.json'))) {
   const entries = load(name)

@@ -175,6 +175,11 @@ export const BODIES = {
       at_ms: integer()
     })
   },
+  checkpoint: {
+    signer: 'peer',
+    most: 512,
+    read: record({ network, peer, size: integer(1), root: digest, at_ms: integer() })
+  },
   settlement: {
     signer: 'creditor',
     most: 2048,
