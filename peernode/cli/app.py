@@ -8,6 +8,7 @@ import typer
 
 from peernode.cli import (
     chat,
+    keys,
     metrics,
     models,
     peers,
@@ -57,6 +58,15 @@ app.command("ping")(ping.ping)
 app.command("route")(route.route)
 app.command("metrics")(metrics.metrics)
 app.command("chat")(chat.chat)
+
+_keys = typer.Typer(no_args_is_help=True, help="API keys of clients: what each may spend and ask for.")
+_keys.command("create")(keys.create)
+_keys.command("list")(keys.list_keys)
+_keys.command("show")(keys.show)
+_keys.command("limit")(keys.limit)
+_keys.command("topup")(keys.topup)
+_keys.command("revoke")(keys.revoke)
+app.add_typer(_keys, name="keys")
 
 _receipts = typer.Typer(no_args_is_help=True, help="Receipts of this node, read and checked without a network.")
 _receipts.command("list")(receipts.list_receipts)
