@@ -27,13 +27,14 @@ def checkpoint_now(log: ReceiptLog, *, identity: Identity, network: str, now_ms:
 
 
 class LogKeeper:
-    """Signs for ``log`` in the name of ``identity``."""
+    """Signs for ``log`` in the name of ``identity``. ``newest`` is what it signed last, or found signed."""
 
     def __init__(self, *, identity: Identity, network: str, log: ReceiptLog, clock_ms: Callable[[], int]) -> None:
         self._identity = identity
         self._network = network
         self._log = log
         self._clock_ms = clock_ms
+        self.newest: SignedCheckpoint | None = None
 
     async def size(self) -> int:
         return await trio.to_thread.run_sync(self._log.size)
@@ -41,9 +42,10 @@ class LogKeeper:
     async def checkpoint(self) -> SignedCheckpoint | None:
         """The log as it is now, signed and kept; None while there is no receipt."""
         now_ms = self._clock_ms()
-        return await trio.to_thread.run_sync(
+        self.newest = await trio.to_thread.run_sync(
             lambda: checkpoint_now(self._log, identity=self._identity, network=self._network, now_ms=now_ms)
         )
+        return self.newest
 
     async def advertised(self) -> int:
         """The highest number of an advert that spoke of this log, over all lives of this node."""
