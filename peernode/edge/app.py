@@ -26,6 +26,9 @@ from peernode.edge.hosts import HostGuard
 from peernode.edge.intake import Intake
 from peernode.edge.openai.embeddings import embeddings_router
 from peernode.edge.openai.routes import openai_router
+from peernode.edge.peerwave.login import LoginGuide, login_router
+from peernode.edge.peerwave.routes import peerwave_router
+from peernode.edge.peerwave.tool_routes import tools_router
 from peernode.edge.receipts import receipts_router
 from peernode.edge.services import EdgeServices
 from peernode.errors import PeernodeError
@@ -40,11 +43,14 @@ def build_app(services: EdgeServices, *, hosts: Iterable[str] = (), addresses: b
             embeddings_router(services),
             receipts_router(services),
             account_router(services),
+            peerwave_router(services),
+            tools_router(services),
+            login_router(),
             health_router(services),
         ],
     )
     guarded = KeyGuard(app, services.accounts, services.anonymous, services.clock)
-    return layered(guarded, services.new_request_id, hosts, addresses=addresses)
+    return LoginGuide(layered(guarded, services.new_request_id, hosts, addresses=addresses))
 
 
 def layered(

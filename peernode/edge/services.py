@@ -21,6 +21,7 @@ from peernode.edge.accounts import Accounts, NoAccounts
 from peernode.edge.auth import Anonymous
 from peernode.edge.image_fetcher import ImageFetcher, NoFetcher
 from peernode.edge.limits import RateLimits
+from peernode.edge.tools.tool import ServerTool
 from peernode.wire.prices import Prices
 
 if TYPE_CHECKING:  # the ledger's records are read here, never its SQL
@@ -94,7 +95,7 @@ class EdgeServices:
     """Everything the public routes need. ``peers`` gives the ids of those who offer something now.
 
     ``anonymous`` says who may come without a key, ``free_allowance`` whether what they use up is limited. ``clock``
-    gives Unix seconds.
+    gives Unix seconds. ``tools`` are those that the node itself runs.
     """
 
     runner: JobRunner
@@ -111,6 +112,7 @@ class EdgeServices:
     rates: RateLimits = field(default_factory=RateLimits)
     anonymous: Anonymous = "loopback"
     free_allowance: bool = False
+    tools: Sequence[ServerTool] = ()
 
 
 class AdminServices(Protocol):

@@ -1,0 +1,1 @@
+"""Tools that the node itself runs: what one is, those it brings along, and those that installed packages add."""
