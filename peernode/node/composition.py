@@ -21,6 +21,8 @@ from peernode.edge.bind import Bind, is_loopback
 from peernode.edge.image_fetcher import DomainFetcher, NoFetcher
 from peernode.edge.serve import serve_app
 from peernode.edge.services import EdgeServices, JobLimits, Readiness
+from peernode.edge.tools.plugins import installed_tools
+from peernode.edge.tools.pricing_info import PricingInfo
 from peernode.ledger import Books, ReceiptRecord, ReceiptStore
 from peernode.market.advertising import Advertiser
 from peernode.market.candidates import Candidates
@@ -232,9 +234,10 @@ class Node:
 
     def _edge_services(self) -> EdgeServices:
         limits = self._config.limits
+        catalog = NetworkCatalog(self._candidates, clock=time.time)
         return EdgeServices(
             runner=self._clients.runner,
-            catalog=NetworkCatalog(self._candidates, clock=time.time),
+            catalog=catalog,
             receipts=_Receipts(self._store),
             ready=self._readiness,
             limits=JobLimits(limits.first_token_s, limits.job_s),
@@ -243,6 +246,7 @@ class Node:
             accounts=self._clients.accounts,
             anonymous=self._config.access.anonymous,
             free_allowance=self._clients.free_allowance,
+            tools=(PricingInfo(catalog), *installed_tools()),
         )
 
     def _readiness(self) -> Readiness:
