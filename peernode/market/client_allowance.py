@@ -6,6 +6,7 @@ its own.
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ class _Left:
 class FreePurse:
     """Pays for jobs whose payer is FREE and an address. ``most`` micro-credits each, refilled by ``hourly`` an hour.
 
-    ``clock`` gives seconds. Used from several threads, each call short; see the lock.
+    ``clock`` gives seconds. May be used from several threads.
     """
 
     def __init__(self, *, most: int, hourly: int, clock: Callable[[], float]) -> None:
@@ -40,9 +41,13 @@ class FreePurse:
         self._hourly = hourly
         self._clock = clock
         self._addresses: OrderedDict[str, _Left] = OrderedDict()
+        self._lock = threading.Lock()
 
     def hold(self, job: ChatJob, bounds: Bounds) -> int:
-        left = self._left(job.payer)
+        with self._lock:
+            return self._hold(self._left(job.payer), bounds)
+
+    def _hold(self, left: _Left, bounds: Bounds) -> int:
         if bounds.least > left.amount:
             missing = bounds.least - left.amount
             reachable = self._hourly > 0 and bounds.least <= self._most
@@ -58,8 +63,9 @@ class FreePurse:
 
     def end(self, job: ChatJob, held: int, answer: Receipted | None) -> None:
         cost = min(held, answer.receipt.receipt.credits) if answer is not None else 0
-        left = self._left(job.payer)
-        left.amount = min(float(self._most), left.amount + held - cost)
+        with self._lock:
+            left = self._left(job.payer)
+            left.amount = min(float(self._most), left.amount + held - cost)
 
     def _left(self, payer: str) -> _Left:
         now_s = self._clock()
