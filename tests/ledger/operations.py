@@ -1,0 +1,265 @@
+"""What can happen to the ledgers of a coordinator and a provider, and the plainest account of what it should do.
+
+An operation is ``submit``-ted to the real ledgers and ``expect``-ed of the model, which answers with what the ledger
+has to return, or with the type of what it has to raise.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from sqlalchemy import Column, select
+
+from peernode.ledger import Books, Database, Event, EventConflict, InsufficientBalance, Posting, ReceiptConflict, post
+from peernode.ledger.events import client, held, owed, owes
+from peernode.ledger.holds import Holds, hold, release
+from peernode.ledger.schema import countersignatures, receipts
+from peernode.ledger.store import ReceiptStore
+from peernode.wire.receipt import NO_PREVIOUS, SignedReceipt
+from tests.samples import COORDINATOR, PROVIDER, countersigned, signed_receipt
+
+OWED, OWES = owed(PROVIDER.peer_id), owes(COORDINATOR.peer_id)
+
+
+@dataclass(frozen=True)
+class Parties:
+    """The two ledgers; in PostgreSQL they may be one database."""
+
+    coordinator: Database
+    provider: Database
+
+    def close(self) -> None:
+        self.coordinator.close()
+        self.provider.close()
+
+    def check(self) -> None:
+        Books(self.coordinator).check()
+        Books(self.provider).check()
+
+    def view(self) -> dict[str, Any]:
+        """Everything that can be seen of them, to be compared with ``Model.view``."""
+        mine, theirs = Books(self.coordinator).balances(), Books(self.provider).balances()
+        pair = {"coordinator": COORDINATOR.peer_id, "provider": PROVIDER.peer_id}
+        return {
+            "coordinator": {account: amount for account, amount in mine.items() if amount},
+            "provider": {
+                account: amount for account, amount in theirs.items() if amount and account in (OWES, "income")
+            },
+            "holds": {hold.request_id: (hold.account, hold.held) for hold in Holds(self.coordinator).pending()},
+            "chain": _digests(self.provider, receipts.c.digest),
+            "taken": _digests(self.coordinator, countersignatures.c.receipt_digest),
+            "delivered": _digests(self.provider, countersignatures.c.receipt_digest),
+            "total": ReceiptStore(self.coordinator).owed(**pair),
+        }
+
+
+def _digests(database: Database, column: Column[bytes]) -> list[bytes]:
+    with database.reader() as db:
+        return sorted(db.execute(select(column).where(column.table.c.node == database.own)).scalars())
+
+
+@dataclass
+class Model:
+    """What the ledgers should hold, kept without a database."""
+
+    balances: Counter[str] = field(default_factory=Counter)
+    provider: Counter[str] = field(default_factory=Counter)
+    posted: dict[str, tuple[int, str]] = field(default_factory=dict)
+    asked: dict[str, tuple[str, int]] = field(default_factory=dict)
+    holds: dict[str, tuple[str, int]] = field(default_factory=dict)
+    chain: list[SignedReceipt] = field(default_factory=list)
+    taken: dict[tuple[str, int], tuple[bytes, int]] = field(default_factory=dict)
+    delivered: set[bytes] = field(default_factory=set)
+    total: int = 0
+
+    def copy(self) -> Model:
+        return Model(
+            Counter(self.balances),
+            Counter(self.provider),
+            dict(self.posted),
+            dict(self.asked),
+            dict(self.holds),
+            list(self.chain),
+            dict(self.taken),
+            set(self.delivered),
+            self.total,
+        )
+
+    def view(self) -> dict[str, Any]:
+        return {
+            "coordinator": {account: amount for account, amount in self.balances.items() if amount},
+            "provider": {account: amount for account, amount in self.provider.items() if amount},
+            "holds": {request_id: (client(name), left) for request_id, (name, left) in self.holds.items()},
+            "chain": sorted(signed.digest for signed in self.chain),
+            "taken": sorted(digest for digest, _ in self.taken.values()),
+            "delivered": sorted(self.delivered),
+            "total": self.total,
+        }
+
+
+class Operation(Protocol):
+    def submit(self, parties: Parties) -> Future[Any]: ...
+
+    def expect(self, model: Model) -> object: ...
+
+
+@dataclass(frozen=True)
+class Grant:
+    """Credits for a client, a refund, or (negative) a correction; ``number`` is its name."""
+
+    number: int
+    to: str
+    amount: int
+
+    def submit(self, parties: Parties) -> Future[Any]:
+        moved = (Posting("granted", -self.amount), Posting(client(self.to), self.amount))
+        event = Event(f"grant:{self.number}", "grant", moved, self.number)
+        return parties.coordinator.writer.submit(lambda db: post(db, event))
+
+    def expect(self, model: Model) -> object:
+        said = (self.amount, self.to)
+        if (there := model.posted.setdefault(f"grant:{self.number}", said)) != said:
+            return EventConflict
+        if there is not said:
+            return False
+        model.balances["granted"] -= self.amount
+        model.balances[client(self.to)] += self.amount
+        return True
+
+
+@dataclass(frozen=True)
+class Settle:
+    """The coordinator pays part of what it owes, outside of the books."""
+
+    number: int
+    amount: int
+
+    def submit(self, parties: Parties) -> Future[Any]:
+        moved = (Posting(OWED, self.amount), Posting("settled", -self.amount))
+        event = Event(f"settle:{self.number}", "settle", moved, self.number)
+        return parties.coordinator.writer.submit(lambda db: post(db, event))
+
+    def expect(self, model: Model) -> object:
+        said = (self.amount, "")
+        if (there := model.posted.setdefault(f"settle:{self.number}", said)) != said:
+            return EventConflict
+        if there is not said:
+            return False
+        model.balances[OWED] += self.amount
+        model.balances["settled"] -= self.amount
+        return True
+
+
+@dataclass(frozen=True)
+class SetAside:
+    request_id: str
+    of: str
+    amount: int
+
+    def submit(self, parties: Parties) -> Future[Any]:
+        return parties.coordinator.writer.submit(lambda db: hold(db, self.request_id, client(self.of), self.amount, 1))
+
+    def expect(self, model: Model) -> object:
+        if self.amount == 0:
+            return False
+        asked = (self.of, self.amount)
+        if self.request_id in model.asked:
+            return False if model.asked[self.request_id] == asked else EventConflict
+        if model.balances[client(self.of)] < self.amount:
+            return InsufficientBalance
+        model.asked[self.request_id] = model.holds[self.request_id] = asked
+        model.balances[client(self.of)] -= self.amount
+        model.balances[held(self.of)] += self.amount
+        return True
+
+
+@dataclass(frozen=True)
+class GiveBack:
+    request_id: str
+    keep: int
+
+    def submit(self, parties: Parties) -> Future[Any]:
+        return parties.coordinator.writer.submit(lambda db: release(db, self.request_id, 1, keep=self.keep))
+
+    def expect(self, model: Model) -> object:
+        name, left = model.holds.get(self.request_id, ("", 0))
+        if left <= self.keep:
+            return 0
+        _lessen(model, self.request_id, left - self.keep)
+        model.balances[client(name)] += left - self.keep
+        return left - self.keep
+
+
+@dataclass(frozen=True)
+class Sign:
+    """The provider's next receipt."""
+
+    request_id: str
+    part: int
+    credits: int
+
+    def submit(self, parties: Parties) -> Future[Any]:
+        return ReceiptStore(parties.provider).append_soon(self._build, now_ms=1)
+
+    def expect(self, model: Model) -> object:
+        signed = self._build(len(model.chain) + 1, model.chain[-1].digest if model.chain else NO_PREVIOUS)
+        model.chain.append(signed)
+        return signed
+
+    def _build(self, seq: int, previous: bytes) -> SignedReceipt:
+        terms = {"request_id": self.request_id, "part": self.part, "credits": self.credits}
+        return signed_receipt(seq=seq, previous=previous, **terms)
+
+
+@dataclass(frozen=True)
+class Take:
+    """The coordinator countersigns a receipt."""
+
+    signed: SignedReceipt
+
+    def submit(self, parties: Parties) -> Future[Any]:
+        store = ReceiptStore(parties.coordinator)
+        return store.countersign_soon(self.signed, lambda total: countersigned(self.signed, cumulative=total), now_ms=1)
+
+    def expect(self, model: Model) -> object:
+        receipt = self.signed.receipt
+        digest, total = model.taken.get((receipt.request_id, receipt.part), (None, 0))
+        if digest is not None:
+            return countersigned(self.signed, cumulative=total) if digest == self.signed.digest else ReceiptConflict
+        model.total += receipt.credits
+        model.taken[receipt.request_id, receipt.part] = (self.signed.digest, model.total)
+        paid = min(model.holds.get(receipt.request_id, ("", 0))[1], receipt.credits)
+        if paid:
+            _lessen(model, receipt.request_id, paid)
+        model.balances.update(
+            {"redeemed": paid, "bought": paid, "spent": receipt.credits - paid, OWED: -receipt.credits}
+        )
+        return countersigned(self.signed, cumulative=model.total)
+
+
+@dataclass(frozen=True)
+class Deliver:
+    """A countersignature reaches the provider: late, again, or out of order."""
+
+    signed: SignedReceipt
+    total: int
+
+    def submit(self, parties: Parties) -> Future[Any]:
+        made = countersigned(self.signed, cumulative=self.total)
+        return ReceiptStore(parties.provider).add_countersignature_soon(made, now_ms=1)
+
+    def expect(self, model: Model) -> object:
+        if self.signed.digest not in model.delivered:
+            model.delivered.add(self.signed.digest)
+            model.provider.update({OWES: self.signed.receipt.credits, "income": -self.signed.receipt.credits})
+        return None
+
+
+def _lessen(model: Model, request_id: str, amount: int) -> None:
+    name, left = model.holds.pop(request_id)
+    model.balances[held(name)] -= amount
+    if left > amount:
+        model.holds[request_id] = (name, left - amount)
