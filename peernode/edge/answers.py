@@ -95,7 +95,7 @@ def error_object(error: PeernodeError) -> dict[str, Any]:
 
 def _retry_after_s(error: PeernodeError, verdict: Verdict) -> int | None:
     """Whole seconds after which asking again makes sense, where that is known."""
-    known = error.retry_after_s if isinstance(error, (Limited, client.CapReached, client.InsufficientCredit)) else None
+    known = error.retry_after_s if isinstance(error, (Limited, chat.JobError)) else None
     if known is not None:
         return max(1, math.ceil(known))
     return RETRY_AFTER_S if verdict.retry else None

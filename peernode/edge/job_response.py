@@ -1,7 +1,8 @@
 """An answer that is a running job: opens the runner, feeds a dialect's writer, cancels the job if the client leaves.
 
-Owns the order of things on the wire: no status before the first event that decides it, every token at once, nothing
-that looks like an end before the receipt is settled, and never an end without a word. Leaves the words to the writer.
+Owns the order of things on the wire: no status before the first event that decides it (for a client that has waited
+some seconds, a word about how long it will be), every token at once, nothing that looks like an end before the receipt
+is settled, and never an end without a word. Leaves the words to the writer.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import trio
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from peernode.chat.events import Failed, Finished, JobEvent, Receipted, Started, Tokens
+from peernode.chat.events import Failed, Finished, JobEvent, Receipted, Started, Tokens, Waiting
 from peernode.chat.job import ChatJob
 from peernode.chat.route import Route
 from peernode.edge.admission import Admission
@@ -29,6 +30,8 @@ from peernode.edge.settlement import Settlement, settled, unsettled
 from peernode.errors import PeernodeError
 
 LAST_WORD_S = 2.0
+# A client that has waited so long hears that it is not forgotten; an error is then told in the stream.
+SILENCE_S = 5.0
 log = structlog.get_logger("peernode.edge")
 
 
@@ -43,6 +46,8 @@ class AnswerWriter(Protocol):
     def headers(self) -> list[tuple[bytes, bytes]]: ...
 
     def started(self, choice: int, event: Started) -> None: ...
+
+    def waiting(self, choice: int, event: Waiting) -> bytes: ...
 
     def tokens(self, choice: int, event: Tokens) -> bytes: ...
 
@@ -79,6 +84,7 @@ class JobResponse(Response):
         self._admission = admission
         self._choices = [_Choice(job) for job in jobs]
         self._begun = self._hung_up = self._complete = False
+        self._came = trio.current_time()
         # Failures from before the first bytes: nobody was told yet.
         self._untold: list[tuple[int, PeernodeError]] = []
 
@@ -152,6 +158,8 @@ class JobResponse(Response):
                 choice.provider, choice.route = provider, route
                 self._writer.started(index, event)
                 return b""
+            case Waiting():
+                return self._writer.waiting(index, event) if self._may_tell(choice) else b""
             case Tokens():
                 return self._writer.tokens(index, event)
             case Finished():
@@ -162,6 +170,10 @@ class JobResponse(Response):
             case Failed(error=error):
                 log.warning("answer_without_receipt", code=error.code, provider=choice.provider)
                 return self._writer.settled(index, unsettled(error, choice.provider))
+
+    def _may_tell(self, choice: _Choice) -> bool:
+        """Whether the answer may begin with a word about the wait; the header that explains is not known by then."""
+        return self._begun or (not choice.job.explain and trio.current_time() - self._came >= SILENCE_S)
 
     async def _fail(self, index: int, error: PeernodeError, send: Send) -> None:
         job = self._choices[index].job

@@ -67,6 +67,8 @@ class Attempt:
         try:
             with self.scope:
                 await runner.produce(self.job, self._take)
+            if self.error is not None and self.error.retry_after_s is None and not self.begun and self.wait_s() > 0:
+                self.error.retry_after_s = self.wait_s()  # it has said when it would have come to it
             if not self.over and not self.scope.cancelled_caught:
                 self.error = ProviderFailed("The provider's stream stopped without an end.")
         finally:

@@ -151,7 +151,8 @@ class Dispatch:
         ranking = rank(demand, candidates, now, self._means.rng)
         self._route = route_of(ranking) if job.explain else None
         if not ranking.order:
-            return nobody_left(ranking, model.id or "any model")
+            breakers = self._experience.breakers
+            return nobody_left(ranking, model.id or "any model", lambda peer: breakers.back_in(peer, now))
         return ranking
 
     def _nobody(self, model: str) -> JobError:
@@ -278,7 +279,8 @@ class Dispatch:
         race.winner = attempt
         for other in race.running:
             if other is not attempt:
-                other.outrun = other.sent_s < attempt.sent_s
+                # Whoever said that it would take so long was not late.
+                other.outrun = other.sent_s < attempt.sent_s and other.wait_s() == 0
                 other.scope.cancel()
         race.note()
         if not self._begun:

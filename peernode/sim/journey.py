@@ -130,7 +130,7 @@ class Journey:
         for other in [other for other in self._running if other is not attempt]:
             self._running.remove(other)
             other.leave()
-            if other.sent_s < attempt.sent_s:
+            if other.sent_s < attempt.sent_s and not (other.turn_s and other.wait_s):
                 now = self.ground.clock.now
                 self.who.experience.outrun(other.choice.candidate, now - other.sent_s, other.choice.first_token_s, now)
         if not self.begun:

@@ -8,10 +8,11 @@ import pytest
 import trio
 
 from peernode.chat import errors
-from peernode.chat.events import Failed, Finished, Usage
-from peernode.edge import serve
+from peernode.chat.events import Failed, Finished, Started, Tokens, Usage, Waiting
+from peernode.edge import job_response, serve
 from peernode.edge.app import build_app
 from peernode.edge.bind import parse_bind
+from tests.edge.conftest import RECEIPT
 
 FINISHED = Finished("length", Usage(10, 1, 4))
 
@@ -224,3 +225,65 @@ async def test_a_reader_that_stalls_does_not_hold_its_job_for_ever(monkeypatch, 
             await runner.closed.wait()
         assert runner.cancelled.is_set()
     stop.set()
+
+
+LOADING = (Waiting("loading", 11.2), Waiting("loading", 0.1))
+
+
+async def comments_of(edge, *steps, **changes):
+    """(status, comments, data) of an answer whose runner plays ``steps``."""
+    edge.runner.steps = [*steps]
+    async with streaming(edge, **changes) as answer:
+        lines = (await answer.aread()).decode().splitlines()
+    return answer, [line for line in lines if line.startswith(":")], [line for line in lines if line[:5] == "data:"]
+
+
+async def test_a_client_that_has_waited_long_is_told_how_long_it_will_be(edge, monkeypatch):
+    monkeypatch.setattr(job_response, "SILENCE_S", 0.0)
+    tokens = [Started("", "org/tiny"), Tokens("Hi", (0,)), FINISHED, RECEIPT]
+    answer, comments, data = await comments_of(edge, *LOADING, *tokens)
+    assert answer.status_code == 200
+    assert comments == [': loading "org/tiny", about 12 s', ': loading "org/tiny", about 1 s']
+    assert data[-1] == "data: [DONE]"
+    assert json.loads(data[1][5:])["choices"][0]["delta"] == {"content": "Hi"}
+
+
+async def test_a_name_cannot_end_the_comment_that_it_stands_in(edge, monkeypatch):
+    monkeypatch.setattr(job_response, "SILENCE_S", 0.0)
+    _, comments, _ = await comments_of(edge, *LOADING[:1], Failed(errors.NoProvider("No.")), model="a\n\ndata: b")
+    assert comments == [': loading "a\\n\\ndata: b", about 12 s']
+
+
+async def test_an_error_behind_a_word_about_the_wait_is_told_in_the_stream(edge, monkeypatch):
+    monkeypatch.setattr(job_response, "SILENCE_S", 0.0)
+    answer, _, data = await comments_of(edge, LOADING[0], Failed(errors.FirstTokenTimeout("Too late.")))
+    assert answer.status_code == 200
+    assert json.loads(data[-2][5:])["error"]["metadata"]["reason"] == "first_token_timeout"
+    assert data[-1] == "data: [DONE]"
+
+
+async def test_until_then_an_error_has_its_own_status(edge):
+    answer, _, _ = await comments_of(edge, *LOADING, Failed(errors.FirstTokenTimeout("Too late.")))
+    assert answer.status_code == 504
+    answer, _, _ = await comments_of(edge, *LOADING, Failed(errors.NoProvider("No.")), stream=False)
+    assert answer.status_code == 503
+
+
+async def test_one_who_wants_the_route_explained_waits_for_the_header_in_silence(edge, monkeypatch):
+    monkeypatch.setattr(job_response, "SILENCE_S", 0.0)
+    body = {"model": "org/tiny", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+    edge.runner.steps = [LOADING[0], Failed(errors.NoProvider("No."))]
+    answer = await edge.client.post("/v1/chat/completions", json=body, headers={"X-Peernode-Route": "1"})
+    assert answer.status_code == 503
+
+
+async def test_an_error_that_knows_when_to_come_again_says_so(edge):
+    for seconds, said in ((12.3, "13"), (None, "2")):
+        busy = errors.NoProvider("Every provider of this model is busy.")
+        busy.retry_after_s = seconds
+        answer, _, _ = await comments_of(edge, Failed(busy))
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, said)
+    late = errors.FirstTokenTimeout("Too late.")
+    late.retry_after_s = 30.0
+    answer, _, _ = await comments_of(edge, Failed(late))
+    assert (answer.status_code, answer.headers["retry-after"]) == (504, "30")

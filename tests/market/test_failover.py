@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import trio
 
-from peernode.chat.errors import BadRequest, EngineCrashed, JobError, ProviderBusy, ProviderFailed
+from peernode.chat.errors import BadRequest, EngineCrashed, JobError, NoProvider, ProviderBusy, ProviderFailed
 from peernode.chat.events import Failed, Finished, JobEvent, Receipted, Started, Tokens
 from peernode.chat.job import ChatJob
 from peernode.chat.wishes import Wishes
 from peernode.market import dispatch
+from peernode.market.routing.breaker import Circuit
 from tests.market.scripted import PROMPT_TOKENS, Party, ScriptedEngine, ScriptedStream, collect, party
 from tests.samples import CARD, PRICES, REQUEST
 
@@ -80,7 +81,9 @@ def usage_of(events: list[JobEvent]) -> tuple[int, int]:
 async def test_the_next_provider_goes_on_where_the_first_broke_off(tmp_path: Path) -> None:
     async with network(tmp_path, [breaking(2), ScriptedEngine(WORDS)]) as (edge, (first, second)):
         events = await collect(edge.coordinator, job())
-        assert [event for event in events if isinstance(event, Started)] == [Started(first.peer_id, CARD.id, prices=PRICES)]
+        assert [event for event in events if isinstance(event, Started)] == [
+            Started(first.peer_id, CARD.id, prices=PRICES)
+        ]
         assert text_of(events) == "".join(WORDS)
         assert [token for event in events if isinstance(event, Tokens) for token in event.ids] == [0, 1, 2, 3, 4]
         assert usage_of(events) == (PROMPT_TOKENS, 5)
@@ -178,8 +181,28 @@ async def test_busy_is_no_fault(tmp_path: Path) -> None:
     async with network(tmp_path, [busy, ScriptedEngine(WORDS)]) as (edge, (first, _)):
         for number in range(3):
             await collect(edge.coordinator, job(number))
-        assert edge.candidates.experience.breakers.shunned(first.peer_id, trio.current_time()) == ""
-        assert len(busy.jobs) == 3
+        breaker = edge.candidates.experience.breakers.of(first.peer_id)
+        assert (breaker.failures, breaker.state(trio.current_time())) == (0, Circuit.CLOSED)
+
+
+async def test_who_is_busy_is_left_alone_for_as_long_as_it_says(tmp_path: Path) -> None:
+    busy = ScriptedEngine(WORDS)
+    busy.refusal = ProviderBusy("full")
+    busy.refusal.retry_after_s = 300.0
+    async with network(tmp_path, [busy, ScriptedEngine(WORDS)]) as (edge, _):
+        for number in range(5):
+            assert isinstance((await collect(edge.coordinator, job(number)))[-1], Receipted)
+        assert len(busy.jobs) <= 1
+    busy.jobs.clear()
+    (tmp_path / "alone").mkdir()
+    async with network(tmp_path / "alone", [busy]) as (edge, (first,)):
+        for number in range(2):  # by its own word, and then because that is remembered
+            (failed,) = await collect(edge.coordinator, job(number))
+            assert isinstance(failed, Failed)
+            assert isinstance(failed.error, NoProvider)
+            assert 290 < (failed.error.retry_after_s or 0) <= 300
+        assert len(busy.jobs) == 1
+        assert "busy for" in edge.candidates.experience.breakers.shunned(first.peer_id, trio.current_time())
 
 
 async def test_a_model_to_fall_back_to_is_asked_when_the_first_is_nowhere(tmp_path: Path) -> None:

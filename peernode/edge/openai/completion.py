@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from peernode.chat.events import Finished, Started, Tokens
+from peernode.chat.events import Finished, Started, Tokens, Waiting
 from peernode.chat.markup import Piece
 from peernode.chat.request import ChatRequest
 from peernode.edge.answers import error_object
@@ -123,6 +123,9 @@ class WholeWriter:
 
     def started(self, choice: int, event: Started) -> None:
         self._said[choice].choice.started(event)
+
+    def waiting(self, choice: int, event: Waiting) -> bytes:
+        return b""
 
     def tokens(self, choice: int, event: Tokens) -> bytes:
         said = self._said[choice]

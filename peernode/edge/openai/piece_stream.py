@@ -5,10 +5,12 @@ A dialect says how pieces, the end of a choice and the end of all look as bytes.
 
 from __future__ import annotations
 
+import json
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from peernode.chat.events import Finished, Started, Tokens
+from peernode.chat.events import Finished, Started, Tokens, Waiting
 from peernode.chat.markup import Piece
 from peernode.edge.openai.choice import Choice
 from peernode.edge.openai.completion import AnswerHead
@@ -38,6 +40,13 @@ class PieceStream(ABC):
 
     def started(self, choice: int, event: Started) -> None:
         self._choices[choice].started(event)
+
+    def waiting(self, choice: int, event: Waiting) -> bytes:
+        """A comment, which clients of event streams pass over; other framings have none."""
+        if self.content_type != EVENT_STREAM:
+            return b""
+        name = json.dumps(self._head.model)  # on one line, and ASCII
+        return f": {event.reason} {name}, about {max(math.ceil(event.eta_s), 1)} s\n\n".encode("ascii")
 
     def tokens(self, choice: int, event: Tokens) -> bytes:
         one = self._choices[choice]

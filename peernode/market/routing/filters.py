@@ -12,6 +12,8 @@ from peernode.wire.advert import EMBEDDINGS
 
 # A node that promises to keep nothing of what it is asked says so by this feature.
 KEEPS_NOTHING = "keeps_nothing"
+# Takes out those whose circuits are open, and those who asked to be left alone for a while.
+SHUNNED = "shunned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Excluded:
     @property
     def reason(self) -> str:
         """The filter's name; behind it what the candidate itself is shunned for."""
-        return f"{self.filter.name}: {self.candidate.shunned}" if self.filter.name == "shunned" else self.filter.name
+        return f"{self.filter.name}: {self.candidate.shunned}" if self.filter.name == SHUNNED else self.filter.name
 
 
 def filters_of(demand: Demand) -> Iterator[Filter]:
@@ -53,7 +55,7 @@ def filters_of(demand: Demand) -> Iterator[Filter]:
             "Add credit, or ask for fewer tokens.",
         )
     yield Filter(
-        "shunned", lambda c: not c.shunned, "Every provider is being avoided at the moment.", "Try again in a while."
+        SHUNNED, lambda c: not c.shunned, "Every provider is being avoided at the moment.", "Try again in a while."
     )
 
 
