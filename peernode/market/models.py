@@ -10,6 +10,7 @@ from typing import Protocol
 from peernode.chat.events import JobEvent, Usage
 from peernode.chat.job import ChatJob
 from peernode.engine import EngineLoad, ModelFacts
+from peernode.market.auto_price import AutoPrice
 from peernode.wire.advert import EMBEDDINGS, LOADABLE, ModelCard
 from peernode.wire.prices import Prices
 
@@ -47,12 +48,25 @@ class OwnModel:
     """One model of this node and what it asks for it.
 
     ``promises`` are features that its operator vouches for, ``withheld`` those of the engine that no advert names.
+    With ``auto`` the price follows the speed, and ``prices`` are what is asked at the reference speed.
     """
 
     engine: ModelEngine
     prices: Prices
     promises: tuple[str, ...] = ()
     withheld: frozenset[str] = frozenset()
+    auto: AutoPrice | None = None
+
+    def asking(self) -> Prices:
+        """What it costs now."""
+        if self.auto is None:
+            return self.prices
+        load = self.engine.load()
+        return self.auto.quote(load.decode_tps, load.prefill_tps)
+
+    def honours(self, prices: Prices) -> bool:
+        """Whether an offer at ``prices`` is taken."""
+        return prices == self.prices if self.auto is None else self.auto.honours(prices)
 
     @property
     def card(self) -> ModelCard | None:
@@ -60,7 +74,7 @@ class OwnModel:
         facts = self.engine.facts
         if facts is None or not self.engine.takes_jobs:
             return None
-        load = self.engine.load()
+        load, prices = self.engine.load(), self.asking()
         cold = (LOADABLE,) if load.load_s else ()
         return ModelCard(
             id=facts.id,
@@ -70,9 +84,9 @@ class OwnModel:
             quantization=facts.quantization,
             context_length=facts.context_length,
             features=(*(name for name in facts.features if name not in self.withheld), *self.promises, *cold),
-            price_prompt=self.prices.prompt,
-            price_cached=self.prices.cached,
-            price_completion=self.prices.completion,
+            price_prompt=prices.prompt,
+            price_cached=prices.cached,
+            price_completion=prices.completion,
             decode_tps=round(load.decode_tps),
             prefill_tps=round(load.prefill_tps),
         )

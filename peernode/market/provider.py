@@ -191,7 +191,7 @@ class Provider:
         model = self._models.by_digest(offer.model_digest, embeds=isinstance(request, EmbeddingRequest))
         if model is None:
             raise NoProvider("This node does not have that model loaded.", cause=offer.model_digest.hex()[:16])
-        if offer.prices != model.prices:
+        if not model.honours(offer.prices):
             raise ProviderBusy("The prices have changed.", cause="prices")
         self.credit.check(offer, request, _context_of(model))
         return model, request

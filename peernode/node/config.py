@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -19,10 +20,12 @@ from peernode.edge.bind import Bind, parse_bind
 from peernode.edge.errors import BadBind
 from peernode.engine.kv_type import KvType
 from peernode.engine.settings import Speculation
+from peernode.market.auto_price import AutoPrice, Reference
 from peernode.market.routing import KEEPS_NOTHING
 from peernode.node.access_config import AccessConfig
+from peernode.node.credit_config import CreditConfig
 from peernode.node.mesh_config import MeshConfig
-from peernode.node.model_entry import LoadMode, ModelEntry, read_model_entries
+from peernode.node.model_entry import LoadMode, ModelEntry, PriceMode, read_model_entries
 from peernode.node.routing_config import RoutingConfig
 from peernode.wire.prices import Prices
 
@@ -39,11 +42,20 @@ class _Section(BaseModel):
 
 
 class PriceConfig(_Section):
-    """Micro-credits per million tokens, for models that name no price of their own."""
+    """Micro-credits per million tokens, for models that name no price of their own.
+
+    With ``price`` "auto" they are asked at the two reference speeds (tokens per second), and follow the measured ones
+    from there within ``least`` and ``most``, which are factors.
+    """
 
     prompt: Price = 100_000
     cached: Price = 25_000
     completion: Price = 400_000
+    price: PriceMode = "fixed"
+    decode_tps: float = Field(default=20.0, gt=0, le=10**6)
+    prefill_tps: float = Field(default=200.0, gt=0, le=10**7)
+    least: float = Field(default=0.25, gt=0, le=1)
+    most: float = Field(default=4.0, ge=1, le=1000)
 
 
 class EngineConfig(_Section):
@@ -119,6 +131,7 @@ class NodeConfig(BaseSettings):
     keeps_nothing: bool = False
     prices: PriceConfig = PriceConfig()
     access: AccessConfig = AccessConfig()
+    credit: CreditConfig = CreditConfig()
     mesh: MeshConfig = MeshConfig()
     routing: RoutingConfig = RoutingConfig()
     engine: EngineConfig = EngineConfig()
@@ -136,6 +149,14 @@ class NodeConfig(BaseSettings):
             self.prices.cached if entry.price_cached is None else entry.price_cached,
             self.prices.completion if entry.price_completion is None else entry.price_completion,
         )
+
+    def auto_price_for(self, entry: ModelEntry, clock: Callable[[], float]) -> AutoPrice | None:
+        """What makes the price of ``entry`` follow its speed; None when it is fixed. ``clock``: monotonic seconds."""
+        asked = self.prices
+        if (entry.price or asked.price) == "fixed":
+            return None
+        reference = Reference(asked.decode_tps, asked.prefill_tps, asked.least, asked.most)
+        return AutoPrice(self.prices_for(entry), reference, clock=clock)
 
     def promises_for(self, entry: ModelEntry) -> tuple[str, ...]:
         """Features of ``entry`` that are its operator's word: its own where it gives one, else the node's."""

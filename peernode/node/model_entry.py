@@ -18,6 +18,8 @@ from peernode.engine.settings import Pooling
 Price = Annotated[int, Field(ge=0, le=10**15)]
 # When a model is loaded: with the node, or with its first job (and unloaded when nobody needs it).
 LoadMode: TypeAlias = Literal["eager", "lazy"]
+# Whether a price is what is configured, or follows the speed from there.
+PriceMode: TypeAlias = Literal["fixed", "auto"]
 # What a model that chats can do, and its operator may leave out of the advert.
 Withheld: TypeAlias = Literal["tools", "structured", "logprobs"]
 _PART = re.compile(r"-\d{5}-of-\d{5}$")
@@ -53,6 +55,7 @@ class ModelEntry(BaseModel):
     price_prompt: Price | None = None
     price_cached: Price | None = None
     price_completion: Price | None = None
+    price: PriceMode | None = None
     context: int | None = Field(default=None, ge=64)
     slots: int | None = Field(default=None, ge=1, le=256)
     kv_tokens: int | None = Field(default=None, ge=64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Sequence
 
 import trio
@@ -35,7 +36,13 @@ class OwnEngines:
             for entry in config.models
         ]
         self.models = [
-            OwnModel(engine, config.prices_for(entry), config.promises_for(entry), frozenset(entry.withhold))
+            OwnModel(
+                engine,
+                config.prices_for(entry),
+                config.promises_for(entry),
+                frozenset(entry.withhold),
+                config.auto_price_for(entry, time.monotonic),
+            )
             for engine, entry in zip(self.engines, config.models, strict=True)
         ]
         self._news = trio.Event()
