@@ -15,7 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from peernode.ledger import Books
 from tests.ledger.faults import DIED, Faults
-from tests.ledger.operations import Deliver, GiveBack, Grant, Model, Operation, Parties, SetAside, Settle, Sign, Take
+from tests.ledger.model import Model, Parties
+from tests.ledger.operations import Deliver, GiveBack, Grant, Operation, SetAside, Settle, Sign, Take
 
 WAIT_S = 60
 CLIENTS = st.sampled_from(["anne", "bob"])

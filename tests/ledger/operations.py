@@ -6,98 +6,17 @@ has to return, or with the type of what it has to raise.
 
 from __future__ import annotations
 
-from collections import Counter
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import Column, select
-
-from peernode.ledger import Books, Database, Event, EventConflict, InsufficientBalance, Posting, ReceiptConflict, post
-from peernode.ledger.events import client, held, owed, owes
-from peernode.ledger.holds import Holds, hold, release
-from peernode.ledger.schema import countersignatures, receipts
+from peernode.ledger import Event, EventConflict, InsufficientBalance, Posting, ReceiptConflict, post
+from peernode.ledger.events import client, held
+from peernode.ledger.holds import hold, release
 from peernode.ledger.store import ReceiptStore
 from peernode.wire.receipt import NO_PREVIOUS, SignedReceipt
-from tests.samples import COORDINATOR, PROVIDER, countersigned, signed_receipt
-
-OWED, OWES = owed(PROVIDER.peer_id), owes(COORDINATOR.peer_id)
-
-
-@dataclass(frozen=True)
-class Parties:
-    """The two ledgers; in PostgreSQL they may be one database."""
-
-    coordinator: Database
-    provider: Database
-
-    def close(self) -> None:
-        self.coordinator.close()
-        self.provider.close()
-
-    def check(self) -> None:
-        Books(self.coordinator).check()
-        Books(self.provider).check()
-
-    def view(self) -> dict[str, Any]:
-        """Everything that can be seen of them, to be compared with ``Model.view``."""
-        mine, theirs = Books(self.coordinator).balances(), Books(self.provider).balances()
-        pair = {"coordinator": COORDINATOR.peer_id, "provider": PROVIDER.peer_id}
-        return {
-            "coordinator": {account: amount for account, amount in mine.items() if amount},
-            "provider": {
-                account: amount for account, amount in theirs.items() if amount and account in (OWES, "income")
-            },
-            "holds": {hold.request_id: (hold.account, hold.held) for hold in Holds(self.coordinator).pending()},
-            "chain": _digests(self.provider, receipts.c.digest),
-            "taken": _digests(self.coordinator, countersignatures.c.receipt_digest),
-            "delivered": _digests(self.provider, countersignatures.c.receipt_digest),
-            "total": ReceiptStore(self.coordinator).owed(**pair),
-        }
-
-
-def _digests(database: Database, column: Column[bytes]) -> list[bytes]:
-    with database.reader() as db:
-        return sorted(db.execute(select(column).where(column.table.c.node == database.own)).scalars())
-
-
-@dataclass
-class Model:
-    """What the ledgers should hold, kept without a database."""
-
-    balances: Counter[str] = field(default_factory=Counter)
-    provider: Counter[str] = field(default_factory=Counter)
-    posted: dict[str, tuple[int, str]] = field(default_factory=dict)
-    asked: dict[str, tuple[str, int]] = field(default_factory=dict)
-    holds: dict[str, tuple[str, int]] = field(default_factory=dict)
-    chain: list[SignedReceipt] = field(default_factory=list)
-    taken: dict[tuple[str, int], tuple[bytes, int]] = field(default_factory=dict)
-    delivered: set[bytes] = field(default_factory=set)
-    total: int = 0
-
-    def copy(self) -> Model:
-        return Model(
-            Counter(self.balances),
-            Counter(self.provider),
-            dict(self.posted),
-            dict(self.asked),
-            dict(self.holds),
-            list(self.chain),
-            dict(self.taken),
-            set(self.delivered),
-            self.total,
-        )
-
-    def view(self) -> dict[str, Any]:
-        return {
-            "coordinator": {account: amount for account, amount in self.balances.items() if amount},
-            "provider": {account: amount for account, amount in self.provider.items() if amount},
-            "holds": {request_id: (client(name), left) for request_id, (name, left) in self.holds.items()},
-            "chain": sorted(signed.digest for signed in self.chain),
-            "taken": sorted(digest for digest, _ in self.taken.values()),
-            "delivered": sorted(self.delivered),
-            "total": self.total,
-        }
+from tests.ledger.model import OWED, OWES, Model, Parties
+from tests.samples import countersigned, signed_receipt
 
 
 class Operation(Protocol):
@@ -125,6 +44,7 @@ class Grant:
             return EventConflict
         if there is not said:
             return False
+        model.events += 1
         model.balances["granted"] -= self.amount
         model.balances[client(self.to)] += self.amount
         return True
@@ -148,6 +68,7 @@ class Settle:
             return EventConflict
         if there is not said:
             return False
+        model.events += 1
         model.balances[OWED] += self.amount
         model.balances["settled"] -= self.amount
         return True
@@ -170,6 +91,7 @@ class SetAside:
             return False if model.asked[self.request_id] == asked else EventConflict
         if model.balances[client(self.of)] < self.amount:
             return InsufficientBalance
+        model.events += 1
         model.asked[self.request_id] = model.holds[self.request_id] = asked
         model.balances[client(self.of)] -= self.amount
         model.balances[held(self.of)] += self.amount
@@ -188,7 +110,8 @@ class GiveBack:
         name, left = model.holds.get(self.request_id, ("", 0))
         if left <= self.keep:
             return 0
-        _lessen(model, self.request_id, left - self.keep)
+        model.events += 1
+        model.lessen_hold(self.request_id, left - self.keep)
         model.balances[client(name)] += left - self.keep
         return left - self.keep
 
@@ -230,10 +153,11 @@ class Take:
         if digest is not None:
             return countersigned(self.signed, cumulative=total) if digest == self.signed.digest else ReceiptConflict
         model.total += receipt.credits
+        model.events += bool(receipt.credits)
         model.taken[receipt.request_id, receipt.part] = (self.signed.digest, model.total)
         paid = min(model.holds.get(receipt.request_id, ("", 0))[1], receipt.credits)
         if paid:
-            _lessen(model, receipt.request_id, paid)
+            model.lessen_hold(receipt.request_id, paid)
         model.balances.update(
             {"redeemed": paid, "bought": paid, "spent": receipt.credits - paid, OWED: -receipt.credits}
         )
@@ -254,12 +178,6 @@ class Deliver:
     def expect(self, model: Model) -> object:
         if self.signed.digest not in model.delivered:
             model.delivered.add(self.signed.digest)
+            model.given += bool(self.signed.receipt.credits)
             model.provider.update({OWES: self.signed.receipt.credits, "income": -self.signed.receipt.credits})
         return None
-
-
-def _lessen(model: Model, request_id: str, amount: int) -> None:
-    name, left = model.holds.pop(request_id)
-    model.balances[held(name)] -= amount
-    if left > amount:
-        model.holds[request_id] = (name, left - amount)

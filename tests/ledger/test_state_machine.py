@@ -17,7 +17,8 @@ from peernode.ledger import Database
 from tests.ledger.conftest import Place
 from tests.ledger.faults import DIED, Faults
 from tests.ledger.machine import Ledgers
-from tests.ledger.operations import Deliver, GiveBack, Grant, Model, Parties, SetAside, Settle, Sign, Take
+from tests.ledger.model import Model, Parties
+from tests.ledger.operations import Deliver, GiveBack, Grant, SetAside, Settle, Sign, Take
 from tests.samples import COORDINATOR, PROVIDER
 
 SHORT, SHORT_STEPS = 200, 50
