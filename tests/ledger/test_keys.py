@@ -30,8 +30,8 @@ PROVIDER = Identity.from_seed(bytes(range(32)))
 
 
 @pytest.fixture
-def database(tmp_path):
-    database = Database.open(tmp_path / "ledger.db", own=OWN.peer_id)
+def database(where):
+    database = Database.open(where, own=OWN.peer_id)
     yield database
     database.close()
 
@@ -86,7 +86,9 @@ def test_what_is_not_shaped_like_a_key_is_none(text):
     assert read_key_text(text) is None
 
 
-def test_only_a_digest_is_kept(database, keys, tmp_path):
+def test_only_a_digest_is_kept(tmp_path):
+    database = Database.open(tmp_path / "ledger.db", own=OWN.peer_id)
+    keys = Keys(database)
     key, text = keys.create("shop", KeyLimits(), now_ms=NOW, random_bytes=secrets.token_bytes)
     secret = text.text.removeprefix(f"sk-pn-{key.id}")
     with database.reader() as db:
@@ -262,9 +264,9 @@ def test_at_once_nobody_overspends(database, keys, spending):
     spending.check()
 
 
-def test_another_process_sees_a_revoked_key_at_once(tmp_path, keys):
+def test_another_node_sees_a_revoked_key_at_once(where, keys):
     key, text = keys.create("shop", KeyLimits(), now_ms=NOW, random_bytes=secrets.token_bytes)
-    node = Database.open(tmp_path / "ledger.db", own=PROVIDER.peer_id)
+    node = Database.open(where, own=PROVIDER.peer_id)
     there = Keys(node)
     assert there.recognise(text).state(NOW) == "active"
     keys.revoke(key.id, now_ms=NOW)
@@ -276,3 +278,23 @@ def test_days_weeks_and_months_are_utc():
     assert (day_of(NOW), week_begins(NOW), month_begins(NOW)) == ("2026-03-31", "2026-03-30", "2026-03-01")
     assert ms_to_next_day(NOW) == ms_to_next_month(NOW) == HOUR
     assert ms_to_next_month(NOW + HOUR) == 30 * DAY
+
+
+def test_two_nodes_of_one_ledger_share_a_balance(where, keys, spending):
+    key = make_key(keys, 100)
+    other = Database.open(where, own=PROVIDER.peer_id)
+    there = Spending(other)
+    with ThreadPoolExecutor(8) as pool:
+
+        def spend(number: int) -> bool:
+            try:
+                (spending if number % 2 else there).begin(asked(key, f"req_{number}"), Bounds(9, 9))
+            except Short:
+                return False
+            return True
+
+        assert sum(pool.map(spend, range(30))) == 11
+    assert there.standing(key.id, now_ms=NOW) == spending.standing(key.id, now_ms=NOW)
+    assert there.standing(key.id, now_ms=NOW).balance == 1
+    assert {hold.node for hold in Holds(other).pending()} == {PROVIDER.peer_id}
+    other.close()
