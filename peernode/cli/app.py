@@ -21,6 +21,7 @@ from peernode.cli import (
     serve,
     status,
 )
+from peernode.cli import credits as credits_
 
 app = typer.Typer(
     name="peernode",
@@ -76,3 +77,10 @@ _receipts.command("prove")(receipts_prove.prove)
 _receipts.command("export")(receipts_export.export)
 _receipts.command("import")(receipts_export.import_receipts)
 app.add_typer(_receipts, name="receipts")
+
+_credits = typer.Typer(no_args_is_help=True, help="What this node and its peers owe each other, and settling it.")
+_credits.command("balance")(credits_.balance)
+_credits.command("peers")(credits_.peers)
+_credits.command("settle")(credits_.settle)
+_credits.command("history")(credits_.history)
+app.add_typer(_credits, name="credits")

@@ -7,7 +7,7 @@ token's file (0600 in the node's home) is the operator.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -30,7 +30,9 @@ MAX_PINGS = 100
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def build_admin_app(services: EdgeServices, admin: AdminServices, token: str) -> ASGIApp:
+def build_admin_app(
+    services: EdgeServices, admin: AdminServices, token: str, *, further: Sequence[APIRouter] = ()
+) -> ASGIApp:
     """The admin app. ``token`` must be long and random; whoever holds it may use every route."""
     if len(token) < 32:
         raise ValueError("an admin token has at least 32 characters")
@@ -39,6 +41,7 @@ def build_admin_app(services: EdgeServices, admin: AdminServices, token: str) ->
         openai_router(services),
         embeddings_router(services),
         receipts_router(services),
+        *further,
     ]
     app = routed_app("peernode admin", routers, docs=False)
     return layered(TokenGuard(OperatorPass(app), token), services.new_request_id)

@@ -39,6 +39,7 @@ class AdminView:
     coordinator: Coordinator
     rng: random.Random
     clock: Callable[[], float]
+    credit_note: Callable[[str], str | None] = lambda peer: None
     http: str | None = None
     started_s: float = field(init=False)
 
@@ -99,7 +100,7 @@ class AdminView:
         return node_metrics(self.engines.engines, self.mesh)
 
     def peers(self) -> Sequence[Mapping[str, Any]]:
-        return PeerView(self.mesh).rows()
+        return [{**row, "credit": self.credit_note(row["peer_id"])} for row in PeerView(self.mesh).rows()]
 
     async def ping(self, peer: str, count: int) -> Mapping[str, Any]:
         return await PeerView(self.mesh).ping(peer, count)
@@ -107,14 +108,14 @@ class AdminView:
     def route(self, model: str, request: ChatRequest, wishes: Wishes) -> Mapping[str, Any]:
         """Whom the coordinator would ask now, best first, and who is left out why. Times are seconds."""
         name, now = read_model_name(model), trio.current_time()
-        demand = demand_of(request, name.adapted(wishes))
+        demand = demand_of(request, self.candidates.experience.whole(name.adapted(wishes)))
         candidates = self.candidates.for_model(name.id, request, now=now)
         route = route_of(rank(demand, candidates, now, self.rng))
         return {
             "model": model,
             "prompt_tokens": demand.prompt_tokens,
             "completion_tokens": demand.completion_tokens,
-            "candidates": [asdict(each) for each in route.considered],
+            "candidates": [each.to_fields() for each in route.considered],
             "excluded": [asdict(each) for each in route.left_out],
         }
 

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from peernode.edge.admin import build_admin_app
 from peernode.edge.app import build_app
 from peernode.edge.bind import Bind, is_loopback
+from peernode.edge.credit_routes import credit_router
 from peernode.edge.image_fetcher import DomainFetcher, NoFetcher
 from peernode.edge.serve import serve_app
 from peernode.edge.services import EdgeServices, JobLimits, Readiness
@@ -29,6 +30,7 @@ from peernode.market.candidates import Candidates
 from peernode.market.coordinator import Coordinator
 from peernode.market.desk import Ordered, ReceiptDesk
 from peernode.market.experience import Experience
+from peernode.market.fitting import FittingRunner
 from peernode.market.local import LocalRunner
 from peernode.market.models import OwnModels
 from peernode.market.provider import Provider
@@ -41,8 +43,10 @@ from peernode.node.admin_view import AdminView
 from peernode.node.catalog import NetworkCatalog
 from peernode.node.clients import Clients
 from peernode.node.config import NodeConfig
+from peernode.node.credit import NodeCredit
 from peernode.node.home import AdminAccess, Home
 from peernode.node.keyfile import load_or_create
+from peernode.node.node_list import NodeList
 from peernode.node.own_engines import OwnEngines
 from peernode.node.peer_news import tell_peer_news
 from peernode.telemetry import configure_logging
@@ -100,7 +104,22 @@ class Node:
             settings=config.mesh.settings(),
             state=home.path,
         )
-        self._provider = Provider(identity=identity, network=network, models=models, store=store, clock_ms=_now_ms)
+        self._credit = NodeCredit(
+            config.credit,
+            identity=identity,
+            network=network,
+            database=store.database,
+            mesh=self._mesh,
+            clock_ms=_now_ms,
+        )
+        self._provider = Provider(
+            identity=identity,
+            network=network,
+            models=models,
+            store=store,
+            clock_ms=_now_ms,
+            credit=self._credit.lines,
+        )
         self._mesh.handle(JOB_PROTOCOL, JobService(provider=self._provider, store=store, clock_ms=_now_ms).handle)
         self._candidates = Candidates(
             peer_id=identity.peer_id,
@@ -113,9 +132,11 @@ class Node:
                 round_trip=self._mesh.round_trip_s,
                 affine=config.routing.affinity,
                 hedges=config.routing.hedge,
+                cold=config.routing.cold,
+                repute=self._credit.repute,
             ),
         )
-        self._desk = ReceiptDesk(identity=identity, store=store, clock_ms=_now_ms)
+        self._desk = ReceiptDesk(identity=identity, store=store, clock_ms=_now_ms, took=self._credit.lines.took)
         self._identity = identity
         self._coordinator = Coordinator(
             identity=identity, network=network, candidates=self._candidates, runner_for=self._runner_for, rng=rng
@@ -123,10 +144,11 @@ class Node:
         self._clients = Clients(
             config.access,
             database=store.database,
-            runner=self._coordinator,
+            runner=FittingRunner(self._coordinator),
             candidates=self._candidates,
             clock_ms=_now_ms,
         )
+        self._nodes = NodeList(self._mesh, models, clock=time.time)
         self._advertiser = Advertiser(
             identity=identity,
             network=network,
@@ -145,6 +167,7 @@ class Node:
             coordinator=self._coordinator,
             rng=rng,
             clock=time.time,
+            credit_note=self._credit.view.note_of,
         )
 
     async def run(self) -> None:
@@ -165,6 +188,7 @@ class Node:
         await nursery.start(self._mesh.run)
         nursery.start_soon(self._engines.run)
         nursery.start_soon(self._advertiser.run)
+        nursery.start_soon(self._credit.run)
         nursery.start_soon(tell_peer_news, self._mesh.directory, self._mesh.peer_id)
         async with trio.open_nursery() as servers:
             await self._listen(servers, stop_http)
@@ -176,7 +200,7 @@ class Node:
         """Open the admin port, and the public one unless it is off; then say where."""
         services = self._edge_services()
         token = secrets.token_urlsafe(32)
-        admin_app = build_admin_app(services, self._admin, token)
+        admin_app = build_admin_app(services, self._admin, token, further=[credit_router(self._credit.view)])
 
         async def start(app: object, bind: Bind, name: str) -> Bind:
             async def run(task_status: object) -> None:
@@ -247,6 +271,7 @@ class Node:
             anonymous=self._config.access.anonymous,
             free_allowance=self._clients.free_allowance,
             tools=(PricingInfo(catalog), *installed_tools()),
+            nodes=self._nodes,
         )
 
     def _readiness(self) -> Readiness:
@@ -267,6 +292,9 @@ class _Receipts:
 
     async def find(self, request_id: str) -> Sequence[ReceiptRecord]:
         return await trio.to_thread.run_sync(self._store.find, request_id)
+
+    async def recent(self, limit: int) -> Sequence[ReceiptRecord]:
+        return await trio.to_thread.run_sync(lambda: self._store.list(limit=limit))
 
 
 async def _heed(signals: AsyncIterator[int], stopping: trio.Event, everything: trio.CancelScope) -> None:

@@ -101,12 +101,10 @@ class CreditView:
         }
 
     def note_of(self, peer: str) -> str | None:
-        """What is wrong with the credit between this node and ``peer``, in a few words; None when nothing is."""
-        if avoided := self._repute.avoided(peer):
-            return avoided
-        if (refused := self._repute.no_credit.get(peer)) is not None:
-            return f"gives us no more {refused.reason}"
-        return None
+        """In two words, what is wrong with the credit between this node and ``peer``; None when nothing is."""
+        if self._repute.avoided(peer):
+            return "billed falsely"
+        return "used up" if peer in self._repute.no_credit else None
 
     async def history(self, about: str, limit: int) -> Sequence[Mapping[str, Any]]:
         accounts = await trio.to_thread.run_sync(self._books.balances)

@@ -87,12 +87,14 @@ class Operator:
                 "models": [],
                 "skew_ms": -12_300,
                 "banned": {"reason": "bad gossip", "left_s": 41.7},
+                "credit": "used up",
             },
         ]
 
     def route(self, model, request, wishes):
         terms = dict.fromkeys(
-            ("expected_s", "first_token_s", "round_trip_s", "queue_s", "prefill_s", "decode_s", "load_s"), 0.0125
+            ("expected_s", "first_token_s", "round_trip_s", "queue_s", "prefill_s", "decode_s", "load_s", "toll_s"),
+            0.0125,
         )
         considered = {
             "provider": PROVIDER.peer_id,
