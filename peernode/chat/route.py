@@ -6,14 +6,12 @@ Times are seconds, ``credits`` micro-credits, ``hit_tokens`` prompt tokens that 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Considered:
-    """One peer with one model that could be asked, and the terms that gave it its place."""
+class Terms(NamedTuple):
+    """What a candidate is expected to take, and to cost."""
 
-    provider: str
-    model: str
     expected_s: float
     first_token_s: float
     round_trip_s: float
@@ -25,6 +23,25 @@ class Considered:
     hit_tokens: int
     credits: int
     healthy: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """One peer with one model that could be asked, and what gave it its place.
+
+    ``cost_s`` is the expected time, and with it the toll: what the job would cost others there.
+    """
+
+    provider: str
+    model: str
+    terms: Terms
+    cost_s: float
+
+    def to_fields(self) -> dict[str, Any]:
+        """All of it on one level."""
+        terms = self.terms
+        toll_s = self.cost_s - terms.expected_s
+        return {"provider": self.provider, "model": self.model, **terms._asdict(), "toll_s": toll_s}
 
 
 @dataclass(frozen=True, slots=True)

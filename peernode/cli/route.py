@@ -19,14 +19,16 @@ COLUMNS = {
     "first_token_s": "first token",
     "round_trip_s": "round trip",
     "queue_s": "queue",
+    "load_s": "load",
     "prefill_s": "prefill",
     "decode_s": "decode",
+    "toll_s": "toll",
     "hit_tokens": "cached",
     "credits": "micro-credits",
     "reliability": "reliable",
     "reason": "left out by",
 }
-_SECONDS = ("expected_s", "first_token_s", "round_trip_s", "queue_s", "prefill_s", "decode_s")
+_SECONDS = ("expected_s", "first_token_s", "round_trip_s", "queue_s", "load_s", "prefill_s", "decode_s", "toll_s")
 NOBODY = 1
 
 

@@ -42,16 +42,19 @@ def _whole(provider: str, candidates: list[dict[str, Any]], excluded: list[dict[
 
 
 def _candidate(each: Considered) -> dict[str, Any]:
+    terms = each.terms
     return {
         "provider": each.provider,
         "model": each.model,
-        "expected": round(each.expected_s, 6),
-        "first_token": round(each.first_token_s, 6),
-        "queue": round(each.queue_s, 6),
-        "prefill": round(each.prefill_s, 6),
-        "decode": round(each.decode_s, 6),
-        "hits": each.hit_tokens,
-        "price": each.credits,
+        "expected": round(terms.expected_s, 6),
+        "first_token": round(terms.first_token_s, 6),
+        "queue": round(terms.queue_s, 6),
+        "load": round(terms.load_s, 6),
+        "prefill": round(terms.prefill_s, 6),
+        "decode": round(terms.decode_s, 6),
+        "toll": round(each.cost_s - terms.expected_s, 6),
+        "hits": terms.hit_tokens,
+        "price": terms.credits,
     }
 
 

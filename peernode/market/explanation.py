@@ -9,6 +9,9 @@ from peernode.market.routing import Ranking
 def route_of(ranking: Ranking) -> Route:
     """Everybody in ``ranking``, best first; those left out in the order in which filters took them out."""
     return Route(
-        tuple(Considered(ranked.candidate.peer, ranked.candidate.card.id, *ranked.terms) for ranked in ranking.order),
+        tuple(
+            Considered(ranked.candidate.peer, ranked.candidate.card.id, ranked.terms, ranked.cost_s)
+            for ranked in ranking.order
+        ),
         tuple(LeftOut(each.candidate.peer, each.candidate.card.id, each.reason) for each in ranking.excluded),
     )

@@ -17,12 +17,14 @@ from peernode.engine import Engine
 from peernode.market.candidates import Candidates
 from peernode.market.coordinator import Coordinator
 from peernode.market.explanation import route_of
+from peernode.market.models import OwnModel
 from peernode.market.provider import Provider
 from peernode.market.routing import demand_of, rank
 from peernode.market.routing.model_names import read_model_name
 from peernode.mesh import Mesh
 from peernode.node.metrics import node_metrics
 from peernode.node.own_engines import OwnEngines
+from peernode.node.own_log import OwnLog
 from peernode.node.peer_view import PeerView
 
 
@@ -39,6 +41,7 @@ class AdminView:
     coordinator: Coordinator
     rng: random.Random
     clock: Callable[[], float]
+    log: OwnLog
     credit_note: Callable[[str], str | None] = lambda peer: None
     http: str | None = None
     started_s: float = field(init=False)
@@ -51,7 +54,10 @@ class AdminView:
             "peer_id": self.mesh.peer_id,
             "addresses": self.mesh.addresses(),
             "http": self.http,
-            "models": [_engine(engine) for engine in self.engines.engines],
+            "models": [
+                {**_engine(engine), **_pricing(model)}
+                for engine, model in zip(self.engines.engines, self.engines.models, strict=True)
+            ],
             "peers": self.peers(),
             "version": __version__,
             "network": self.network,
@@ -60,6 +66,7 @@ class AdminView:
             "pid": os.getpid(),
             "uptime_s": round(self.clock() - self.started_s, 1),
             "draining": self.provider.draining,
+            "receipts_log": self.log.view(),
             "jobs": {"coordinated": self.coordinator.jobs.running, "provided": self.provider.jobs.running},
         }
 
@@ -100,7 +107,11 @@ class AdminView:
         return node_metrics(self.engines.engines, self.mesh)
 
     def peers(self) -> Sequence[Mapping[str, Any]]:
-        return [{**row, "credit": self.credit_note(row["peer_id"])} for row in PeerView(self.mesh).rows()]
+        caught = self.log.caught()
+        return [
+            {**row, "credit": self.credit_note(row["peer_id"]), "two_logs": caught.get(row["peer_id"])}
+            for row in PeerView(self.mesh, further=caught).rows()
+        ]
 
     async def ping(self, peer: str, count: int) -> Mapping[str, Any]:
         return await PeerView(self.mesh).ping(peer, count)
@@ -118,6 +129,15 @@ class AdminView:
             "candidates": [each.to_fields() for each in route.considered],
             "excluded": [asdict(each) for each in route.left_out],
         }
+
+
+def _pricing(model: OwnModel) -> Mapping[str, Any]:
+    """What a model costs now, and by what factors that differs from what is configured."""
+    asked, factors = model.asking(), model.auto.factors() if model.auto else None
+    return {
+        "prices": {"prompt": asked.prompt, "cached": asked.cached, "completion": asked.completion},
+        "price_factors": factors and {"prompt": factors[0], "completion": factors[1]},
+    }
 
 
 def _engine(engine: Engine) -> Mapping[str, Any]:

@@ -12,8 +12,8 @@ def test_the_table_has_a_row_for_each_candidate_and_for_each_that_was_left_out(p
     assert answer.code == 0
     head, first, out = answer.out.splitlines()
     assert head.split()[:3] == ["peer", "model", "expected"]
-    assert first.split() == ["1", PROVIDER.peer_id, "org/tiny", *["12.5", "ms"] * 6, "6", "7", "50%", "-"]
-    assert out.split() == ["-", COORDINATOR.peer_id, "org/tiny", *["-"] * 9, "sort", "price"]
+    assert first.split() == ["1", PROVIDER.peer_id, "org/tiny", *["12.5", "ms"] * 8, "6", "7", "50%", "-"]
+    assert out.split() == ["-", COORDINATOR.peer_id, "org/tiny", *["-"] * 11, "sort", "price"]
 
 
 def test_the_prompt_comes_from_a_file_and_json_goes_out_as_it_came(peernode, node, tmp_path):

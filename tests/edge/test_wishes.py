@@ -8,7 +8,7 @@ import pytest
 
 from peernode.chat.errors import Attempted, BadRequest, NoProvider, ProviderFailed
 from peernode.chat.events import Failed, Started, Tokens
-from peernode.chat.route import Considered, LeftOut, Route
+from peernode.chat.route import Considered, LeftOut, Route, Terms
 from peernode.chat.wishes import NO_WISHES, Wishes
 from peernode.edge.openai.chat_request import read_chat_call
 from peernode.edge.openai.embedding_call import read_embedding_call
@@ -17,7 +17,8 @@ from peernode.edge.route_header import MAX_BYTES, route_header
 from tests.edge.conftest import BODY, PROVIDER
 
 PEERS = ("12D3KooWalpha", "12D3KooWbeta", "12D3KooWalso")
-CONSIDERED = Considered("12D3KooWa", "m", 1.23456, 0.5, 0.1, 0.2, 0.3, 0.7, 0.0, 1.0, 64, 12, True)
+TERMS = Terms(1.23456, 0.5, 0.1, 0.2, 0.3, 0.7, 0.0, 1.0, 64, 12, healthy=True)
+CONSIDERED = Considered("12D3KooWa", "m", TERMS, 1.5)
 ROUTE = Route((CONSIDERED,), (LeftOut("12D3KooWb", "m", "max_price.prompt"),))
 
 
@@ -68,6 +69,9 @@ def test_every_key_is_read():
         ({"preferred_max_latency": {}}, NO_WISHES),
         ({"data_collection": "allow", "zdr": True}, Wishes(deny_data_collection=True)),
         ({"allow_fallbacks": None}, NO_WISHES),
+        ({"cold": "avoid"}, Wishes(cold="avoid")),
+        ({"cold": "wait"}, Wishes(cold="wait")),
+        ({"cold": None}, NO_WISHES),
     ],
 )
 def test_other_ways_to_say_it(provider, meant):
@@ -87,6 +91,8 @@ def test_other_ways_to_say_it(provider, meant):
         ({"data_collection": True}, "provider.data_collection"),
         ({"zdr": "no"}, "provider.zdr"),
         ({"sort": "time"}, "provider.sort"),
+        ({"cold": "never"}, "provider.cold"),
+        ({"cold": []}, "provider.cold"),
         ({"sort": ["price"]}, "provider.sort"),
         ({"sort": {"by": "beauty"}}, "provider.sort.by"),
         ({"max_price": 1}, "provider.max_price"),
@@ -158,6 +164,8 @@ async def test_a_client_may_ask_how_its_provider_was_chosen(edge, stream):
             "provider": "12D3KooWa",
             "model": "m",
             "expected": 1.23456,
+            "toll": 0.26544,
+            "load": 0.0,
             "first_token": 0.5,
             "queue": 0.2,
             "prefill": 0.3,

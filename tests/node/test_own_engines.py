@@ -15,6 +15,7 @@ from peernode.node.config import EngineConfig, NodeConfig
 from peernode.node.engine_choice import engine_settings
 from peernode.node.model_entry import ModelEntry
 from peernode.node.own_engines import OwnEngines
+from peernode.wire.advert import LOADABLE
 from tests.engine.asking import job
 from tests.models import write_tiny_model
 
@@ -91,7 +92,8 @@ async def test_a_lazy_model_is_not_missing_while_it_is_not_loaded(tmp_path: Path
     assert own.loading() == []
     loaded = own.models[0].card
     assert loaded is not None
-    assert replace(loaded, decode_tps=0, prefill_tps=0) == card
+    assert LOADABLE in card.features
+    assert replace(loaded, decode_tps=0, prefill_tps=0, features=(*loaded.features, LOADABLE)) == card
     nursery.cancel_scope.cancel()
 
 

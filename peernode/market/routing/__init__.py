@@ -4,7 +4,7 @@ from peernode.market.routing.candidate import Candidate
 from peernode.market.routing.demand import VISION, Demand, demand_of
 from peernode.market.routing.filters import KEEPS_NOTHING, Excluded
 from peernode.market.routing.pace import Pace
-from peernode.market.routing.rank import Ranked, Ranking, Terms, rank
+from peernode.market.routing.rank import Ranked, Ranking, rank
 
 __all__ = [
     "KEEPS_NOTHING",
@@ -15,7 +15,6 @@ __all__ = [
     "Pace",
     "Ranked",
     "Ranking",
-    "Terms",
     "demand_of",
     "rank",
 ]

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from peernode.chat.route import Terms
 from peernode.chat.wishes import AVOID, LATENCY, PRICE, THROUGHPUT, TIME
 from peernode.market.routing.candidate import Candidate
 from peernode.market.routing.demand import Demand
@@ -30,22 +31,6 @@ OTHERS = 4.0
 # A price is no reason to wait this many times longer than at the fastest.
 SLOW_SHARE = 4.0
 SLOW_S = 2.0
-
-
-class Terms(NamedTuple):
-    """What a candidate is expected to take, in seconds, and to cost, in micro-credits."""
-
-    expected_s: float
-    first_token_s: float
-    round_trip_s: float
-    queue_s: float
-    prefill_s: float
-    decode_s: float
-    load_s: float
-    reliability: float
-    hit_tokens: int
-    credits: int
-    healthy: bool
 
 
 class Ranked(NamedTuple):
