@@ -2,7 +2,7 @@
 
 A row is written beside the dispatch and goes in the transaction that settles it, so what is found here after a crash is
 exactly what has to be asked about. Knows terms and acknowledgements as bytes only. Methods named ``…_soon`` give a
-future at once and keep their order; the others block.
+future at once and keep their order; the others block. ``find`` and ``all`` see whatever was submitted before them.
 """
 
 from __future__ import annotations
@@ -79,17 +79,18 @@ class OpenJobs:
         return self._database.writer.submit(lambda db: _close(db, key))
 
     def find(self, key: PartKey) -> OpenJob | None:
-        query = select(open_jobs).where(_THIS)
-        with self._database.reader() as db:
-            row = db.execute(query, _place(self._database.own, key)).first()
+
+        def work(db: Connection) -> OpenJob | None:
+            row = db.execute(_FIND, _place(own_of(db), key)).first()
             return None if row is None else _read(row)
+
+        return self._database.writer.run(work)
 
     def all(self) -> Sequence[OpenJob]:
         """Every open job of this node, the oldest first, those given up included."""
-        query = select(open_jobs).where(open_jobs.c.node == self._database.own)
-        with self._database.reader() as db:
-            found = db.execute(query.order_by(open_jobs.c.opened_ms, open_jobs.c.request_id, open_jobs.c.part))
-            return [_read(row) for row in found]
+        return self._database.writer.run(
+            lambda db: [_read(row) for row in db.execute(_ALL, {"at_node": own_of(db)})],
+        )
 
     def pending_credits(self, request_id: str) -> int:
         """The most that parts of a request may still come to cost this node: what has to stay held for it."""
@@ -181,6 +182,12 @@ _THIS = and_(
     open_jobs.c.peer == bindparam("with_peer"),
 )
 _THERE = select(open_jobs.c.part).where(_THIS)
+_FIND = select(open_jobs).where(_THIS)
+_ALL = (
+    select(open_jobs)
+    .where(open_jobs.c.node == bindparam("at_node"))
+    .order_by(open_jobs.c.opened_ms, open_jobs.c.request_id, open_jobs.c.part)
+)
 _DELETE = delete(open_jobs).where(_THIS)
 _INSERT = insert(open_jobs)
 _PENDING = select(func.sum(open_jobs.c.credits)).where(

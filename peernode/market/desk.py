@@ -23,7 +23,10 @@ log = structlog.get_logger(__name__)
 
 
 class ReceiptDesk:
-    """Takes in receipts in this node's name. ``took`` hears of each new total that it owes a provider."""
+    """Takes in receipts in this node's name. ``took`` hears of each new total that it owes a provider.
+
+    ``parts`` are what it ordered from peers.
+    """
 
     def __init__(
         self,
@@ -33,10 +36,9 @@ class ReceiptDesk:
         clock_ms: Callable[[], int],
         took: Callable[[str, int], None] = lambda provider, cumulative: None,
     ) -> None:
-        self.parts = OrderedParts(identity=identity, store=store, clock_ms=clock_ms)
+        self.parts = OrderedParts(identity=identity, store=store, clock_ms=clock_ms, took=took)
         self._store = store
         self._clock_ms = clock_ms
-        self._took = took
 
     async def take(self, raw: bytes, ordered: Ordered, got: Delivered) -> Receipted | Failed:
         """Receipted once receipt and countersignature are durable here; Failed(ReceiptRefused), recorded, otherwise."""
@@ -44,14 +46,13 @@ class ReceiptDesk:
         try:
             signed = receipt = open_receipt(raw)
             check_receipt(receipt.receipt, ordered.offer, ordered.request, ordered.card, got)
-            made = await trio.to_thread.run_sync(lambda: self.parts.countersign(receipt))
+            made = await self.parts.countersign(receipt)
         except WireError as err:
             return await self._refuse(raw, signed, ordered, _as_refusal(err))
         except ReceiptConflict as err:
             return await self._refuse(raw, signed, ordered, ReceiptRefused(err.sentence))
         except ReceiptRefused as err:
             return await self._refuse(raw, signed, ordered, err)
-        self._took(receipt.receipt.provider, made.countersignature.cumulative)
         return Receipted(receipt, made)
 
     async def _refuse(self, raw: bytes, signed: SignedReceipt | None, ordered: Ordered, err: ReceiptRefused) -> Failed:

@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import trio
@@ -26,6 +26,9 @@ from peernode.market.experience import Experience
 from peernode.market.local import LocalRunner
 from peernode.market.models import OwnModel, OwnModels
 from peernode.market.provider import Provider
+from peernode.market.recovery.peers import DirectoryPeers
+from peernode.market.recovery.recovery import GIVE_UP_S, Recovery
+from peernode.market.recovery.service import ReceiptService
 from peernode.market.remote import RemoteRunner
 from peernode.market.routing import Candidate
 from peernode.market.service import JobService
@@ -37,6 +40,7 @@ from peernode.wire.advert import Advert, sign_advert
 from peernode.wire.identity import Identity
 from peernode.wire.job_frames import PROTOCOL
 from peernode.wire.logprobs import Logprobs, TokenLogprob
+from peernode.wire.receipt_frames import PROTOCOL as RECEIPTS_PROTOCOL
 from tests.samples import CARD, PRICES, REQUEST
 
 NETWORK = "test"
@@ -146,6 +150,7 @@ class Party:
     coordinator: Coordinator
     candidates: Candidates
     credit: NodeCredit | None = None
+    recovery: Recovery = field(init=False)
 
     @property
     def peer_id(self) -> str:
@@ -174,10 +179,13 @@ async def party(
     join: Sequence[str] = (),
     service: Callable[[FrameStream], Awaitable[None]] | None = None,
     credit: CreditConfig | None = None,
+    recovers: bool = False,
+    give_up_s: float = GIVE_UP_S,
 ) -> AsyncIterator[Party]:
     """A running party; ``service`` replaces the honest provider's side of job conversations.
 
-    Without ``credit`` it gives everybody as much as they like.
+    Without ``credit`` it gives everybody as much as they like. Only one that ``recovers`` asks by itself for receipts
+    of parts that broke off.
     """
     identity = Identity.from_seed(bytes([number]) * 32)
     store = ReceiptStore.open(folder / f"{number}.db", own=identity.peer_id)
@@ -203,7 +211,8 @@ async def party(
         clock_ms=now_ms,
         credit=lent.lines if lent else None,
     )
-    mesh.handle(PROTOCOL, service or JobService(provider=provider, store=store, clock_ms=now_ms).handle)
+    jobs = JobService(provider=provider, store=store, clock_ms=now_ms)
+    mesh.handle(PROTOCOL, service or jobs.handle)
     candidates = Candidates(
         peer_id=identity.peer_id,
         directory=mesh.directory,
@@ -222,10 +231,17 @@ async def party(
         identity=identity, network=NETWORK, candidates=candidates, runner_for=runner_for, rng=random.Random(number)
     )
     made = Party(identity, mesh, store, engine, provider, coordinator, candidates, lent)
+    receipts = ReceiptService(mesh=mesh, store=store, ordered=desk.parts, provided=jobs.parts, keep=jobs.keep)
+    mesh.handle(RECEIPTS_PROTOCOL, receipts.handle)
+    made.recovery = Recovery(
+        receipts, DirectoryPeers(mesh.directory), rng=random.Random(number), clock_ms=now_ms, give_up_s=give_up_s
+    )
     async with trio.open_nursery() as nursery:
         await nursery.start(mesh.run)
         if lent:
             nursery.start_soon(lent.run)
+        if recovers:
+            nursery.start_soon(made.recovery.run)
         await made.advertise()
         yield made
         nursery.cancel_scope.cancel()

@@ -44,12 +44,29 @@ class OrderedPart:
 
 
 class OrderedParts:
-    """All of them. ``on_broken`` is called with each part that broke off and is owed for."""
+    """All of them. ``took(provider, total)`` is called with each new total that this node countersigned.
 
-    def __init__(self, *, identity: Identity, store: ReceiptStore, clock_ms: Callable[[], int]) -> None:
+    ``on_broken`` is called with each part that broke off and is owed for, ``on_closed`` with each part that is settled.
+    """
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        store: ReceiptStore,
+        clock_ms: Callable[[], int],
+        took: Callable[[str, int], None] = lambda provider, total: None,
+    ) -> None:
         self.jobs = OpenJobs(store.database)
         self.live: dict[PartKey, OrderedPart] = {}
         self.on_broken: Callable[[PartKey], None] = lambda key: None
+        self.on_closed: Callable[[PartKey], None] = lambda key: None
+        self._took = took
+        # The most that each open part may still cost, by request.
+        self._owed: dict[str, dict[PartKey, int]] = {}
+        for job in self.jobs.all():
+            if job.key.side == "ordered" and job.credits:
+                self._owe(job.key, job.credits)
         self._identity = identity
         self._store = store
         self._clock_ms = clock_ms
@@ -62,6 +79,7 @@ class OrderedParts:
         )
         part = OrderedPart(terms)
         self.live[part.key] = part
+        self._owe(part.key, terms.max_credits)
         self.jobs.open_soon(OpenJob(part.key, terms.to_bytes(), terms.max_credits, now_ms))
         return part
 
@@ -73,20 +91,37 @@ class OrderedParts:
     def end(self, part: OrderedPart, delivery: Delivery, *, paid: bool, refused: bool = False) -> None:
         """The conversation is over: paid for, refused, or broken off with what was delivered."""
         self.live.pop(part.key, None)
-        if paid:  # which has closed it
+        if paid:
+            self._forget(part.key)
             return
         extent = _extent(delivery)
         whole = part.terms.embeds and delivery.reason == "stop"
         if refused or extent.prompt_tokens == 0 or not (extent.tokens or whole):
-            self.jobs.close_soon(part.key)
+            self.close(part.key)
             return
         word = self._sign(part.terms, extent)
         owed = part.terms.owed(
             prompt_tokens=extent.prompt_tokens, cached_tokens=extent.cached_tokens, tokens=extent.tokens, whole=whole
         )
-        self.jobs.break_soon(part.key, word.raw, min(owed, part.terms.max_credits), now_ms=self._clock_ms())
+        owed = min(owed, part.terms.max_credits)
+        self._owe(part.key, owed)
+        self.jobs.break_soon(part.key, word.raw, owed, now_ms=self._clock_ms())
         log.info("part_broke_off", request_id=part.key.request_id, part=part.key.part, provider=part.key.peer)
         self.on_broken(part.key)
+
+    def pending_credits(self, request_id: str) -> int:
+        """The most that open parts of a request may still cost: what has to stay held for it."""
+        return sum(self._owed.get(request_id, {}).values())
+
+    def close(self, key: PartKey) -> None:
+        """Nothing is owed for it any more."""
+        self.jobs.close_soon(key)
+        self._forget(key)
+
+    def give_up(self, key: PartKey, why: str) -> None:
+        """Nobody came for it in time: kept as a record, and nothing is held for it any more."""
+        self.jobs.give_up_soon(key, why, now_ms=self._clock_ms())
+        self._forget(key)
 
     async def claim_of(self, key: PartKey) -> tuple[SignedAcknowledgement, bool]:
         """This node's last word on a part that is over, and whether that is all it has.
@@ -124,7 +159,8 @@ class OrderedParts:
         try:
             signed = receipt = _opened(raw)
             await self._check(receipt, key, provider_holds)
-            made = await trio.to_thread.run_sync(lambda: self.countersign(receipt))
+            made = await self.countersign(receipt)
+            self._forget(key)
         except (ReceiptRefused, ReceiptConflict) as err:
             refused = err if isinstance(err, ReceiptRefused) else ReceiptRefused(err.sentence)
             await self._refuse(raw, signed, key, refused)
@@ -132,8 +168,11 @@ class OrderedParts:
         log.info("part_settled", request_id=key.request_id, part=key.part, credits=receipt.receipt.credits)
         return made
 
-    def countersign(self, signed: SignedReceipt) -> SignedCountersignature:
-        """Take on what a checked receipt says. Blocks until it is durable; closes its part in the same transaction."""
+    async def countersign(self, signed: SignedReceipt) -> SignedCountersignature:
+        """Take on what a checked receipt says, durable when this returns; its part closes in the same transaction.
+
+        Raises ReceiptConflict.
+        """
         now_ms = self._clock_ms()
         receipt = signed.receipt
 
@@ -143,7 +182,9 @@ class OrderedParts:
             )
             return sign_countersignature(body, self._identity)
 
-        return self._store.countersign(signed, build, now_ms=now_ms)
+        made = await trio.to_thread.run_sync(lambda: self._store.countersign(signed, build, now_ms=now_ms))
+        self._took(receipt.provider, made.countersignature.cumulative)
+        return made
 
     async def _check(self, signed: SignedReceipt, key: PartKey, provider_holds: bytes) -> None:
         job, terms = await self._find(key)
@@ -180,7 +221,18 @@ class OrderedParts:
         refusal = Refusal(key.request_id, key.part, key.peer, raw, err.code, reason, self._clock_ms())
         about = signed if signed and signed.receipt.request_id == key.request_id else None
         await trio.to_thread.run_sync(lambda: self._store.refuse(refusal, signed=about))
-        self.jobs.close_soon(key)  # whoever bills what was not sent is owed nothing
+        self.close(key)  # whoever bills what was not sent is owed nothing
+
+    def _owe(self, key: PartKey, most: int) -> None:
+        self._owed.setdefault(key.request_id, {})[key] = most
+
+    def _forget(self, key: PartKey) -> None:
+        owed = self._owed.get(key.request_id)
+        if owed is not None:
+            owed.pop(key, None)
+            if not owed:
+                del self._owed[key.request_id]
+        self.on_closed(key)
 
     def _sign(self, terms: Terms, extent: Extent) -> SignedAcknowledgement:
         body = Acknowledgement(

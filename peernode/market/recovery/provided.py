@@ -172,6 +172,11 @@ class ProvidedParts:
         self._known.pop(key, None)
         self.jobs.close_soon(key)
 
+    def give_up(self, key: PartKey, why: str) -> None:
+        """Its coordinator did not come back in time: kept as a record."""
+        self._known.pop(key, None)
+        self.jobs.give_up_soon(key, why, now_ms=self._clock_ms())
+
     async def _stop(self, key: PartKey) -> None:
         part = self._known.get(key)
         if part is None or part.over.is_set():
