@@ -6,7 +6,7 @@ Owns ``X-Request-Id`` and the last resort for what nobody foresaw; which error g
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import cast
 
 import structlog
@@ -68,8 +68,18 @@ class Boundary:
 def defect(err: BaseException) -> Defect:
     """Log a programming error and return what may be told of it.
 
-    Only its type and the lines it passed: its message and its variables could hold a prompt.
+    Only its type and the lines it passed: its message and its variables could hold a prompt. Of a group that tasks
+    ended in, the errors in it are what tells something.
     """
-    lines = traceback.format_list(traceback.extract_tb(err.__traceback__)[-12:])
-    log.error("request_met_a_defect", error=type(err).__name__, trace="".join(lines))
+    for each in _leaves(err):
+        lines = traceback.format_list(traceback.extract_tb(each.__traceback__)[-12:])
+        log.error("request_met_a_defect", error=type(each).__name__, trace="".join(lines))
     return Defect("The node met an error of its own.", remedy="Quote the request id when you report it.")
+
+
+def _leaves(err: BaseException) -> Iterator[BaseException]:
+    if isinstance(err, BaseExceptionGroup):
+        for each in err.exceptions:
+            yield from _leaves(each)
+    else:
+        yield err

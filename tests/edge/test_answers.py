@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+import structlog
 
 from peernode.chat import errors
 from peernode.chat.events import Failed, Finished, Started, Tokens, Usage
+from peernode.edge.boundary import defect
 from peernode.edge.services import Readiness
 
 
@@ -158,3 +160,17 @@ async def test_the_started_model_is_what_the_answer_names(edge):
     edge.runner.steps[0] = Started("12D3KooWx", "org/tiny-2")
     edge.runner.steps[1] = Tokens("x", (1,))
     assert (await edge.chat()).json()["model"] == "org/tiny-2"
+
+
+def test_a_group_of_errors_is_logged_by_what_is_in_it_without_their_messages():
+    try:
+        try:
+            raise KeyError("a prompt")
+        except KeyError as err:
+            raise ExceptionGroup("tasks", [err, ExceptionGroup("more", [ValueError("another prompt")])]) from None
+    except ExceptionGroup as group:
+        with structlog.testing.capture_logs() as entries:
+            told = defect(group)
+    assert [entry["error"] for entry in entries] == ["KeyError", "ValueError"]
+    assert "test_answers.py" in entries[0]["trace"]
+    assert "prompt" not in str(told)

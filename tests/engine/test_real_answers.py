@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 import structlog
@@ -15,7 +16,7 @@ from peernode.chat.events import Finished, Tokens
 from peernode.engine import Engine
 from peernode.engine.worker.sampler import SAMPLER_VERSION
 from tests.engine.asking import Reply, ask, job, read
-from tests.models import DEMO_MODEL_SHA256, demo_model
+from tests.models import DEMO_MODEL_SHA256, demo_model, write_tiny_model
 
 pytestmark = pytest.mark.real
 
@@ -96,6 +97,24 @@ async def test_a_continued_answer_goes_on_where_it_was(ready_engine: Start) -> N
     assert whole.text.endswith(rest.text)
     assert rest.usage.completion_tokens == len(whole.ids) - 10
     assert rest.reason == whole.reason
+
+
+async def test_an_answer_that_has_filled_the_context_ends_by_its_length_when_it_is_continued(
+    ready_engine: Start, tmp_path: Path
+) -> None:
+    engine = await ready_engine(write_tiny_model(tmp_path / "tiny.gguf"), context=64)
+    whole = await ask(engine, job("Hello", max_tokens=None, temperature=1.0))
+    if whole.reason != "length":  # random weights may end an answer by themselves
+        whole = await ask(engine, job("Hello", max_tokens=None, temperature=1.0, seed=2))
+    assert whole.reason == "length"
+    ids, usage = tuple(whole.ids), whole.usage
+    assert usage.prompt_tokens + usage.completion_tokens == 64
+    rest = await ask(engine, job("Hello", max_tokens=None, temperature=1.0, continue_from=ids))
+    assert (rest.reason, rest.ids) == ("length", [])
+    rest = await ask(engine, job("Hello", max_tokens=None, temperature=1.0, continue_from=ids[:-1]))
+    assert (rest.reason, len(rest.ids)) == ("length", 1)
+    beyond = await ask(engine, job("Hello", max_tokens=None, temperature=1.0, continue_from=(*ids, ids[0])))
+    assert isinstance(beyond.error, ContextTooLong)
 
 
 async def test_a_stop_string_across_tokens_is_never_said(ready_engine: Start) -> None:

@@ -83,8 +83,8 @@ class Intake:
         vocabulary = self._model.vocabulary
         context = self._model.facts.context_length
         earlier = job.continue_from
-        # One cell must remain for the answer's next token.
-        if prompt is None or len(prompt) + len(earlier) >= context:
+        # One cell must remain for the answer's next token; an answer that has filled all of them has its length.
+        if prompt is None or len(prompt) >= context or len(prompt) + len(earlier) > context:
             found = "far more" if prompt is None else str(len(prompt) + len(earlier))
             raise ContextTooLong(
                 "The prompt does not fit the model's context.",
