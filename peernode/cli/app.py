@@ -16,6 +16,7 @@ from peernode.cli import (
     receipts,
     receipts_export,
     receipts_prove,
+    receipts_recover,
     receipts_verify,
     route,
     serve,
@@ -72,6 +73,7 @@ app.add_typer(_keys, name="keys")
 _receipts = typer.Typer(no_args_is_help=True, help="Receipts of this node, read and checked without a network.")
 _receipts.command("list")(receipts.list_receipts)
 _receipts.command("show")(receipts.show)
+_receipts.command("recover")(receipts_recover.recover)
 _receipts.command("verify")(receipts_verify.verify)
 _receipts.command("prove")(receipts_prove.prove)
 _receipts.command("export")(receipts_export.export)

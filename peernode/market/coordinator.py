@@ -29,7 +29,10 @@ log = structlog.get_logger(__name__)
 
 
 class Coordinator:
-    """JobRunner over everybody who offers the model. ``runner_for`` makes the runner for one ordered candidate."""
+    """JobRunner over everybody who offers the model. ``runner_for`` makes the runner for one ordered candidate.
+
+    ``requests`` are the ids of those that it answers now.
+    """
 
     def __init__(
         self,
@@ -45,6 +48,7 @@ class Coordinator:
         self._means = Means(candidates, self._order, runner_for, rng)
         self.draining = False
         self.jobs = JobCount()
+        self.requests: set[str] = set()
 
     def open(self, job: ChatJob) -> AbstractAsyncContextManager[AsyncIterator[JobEvent]]:
         return produced(lambda emit: self._produce(job, emit))
@@ -66,9 +70,11 @@ class Coordinator:
                     pass
 
         with self.jobs.one(), structlog.contextvars.bound_contextvars(request_id=job.request_id):
+            self.requests.add(job.request_id)
             try:
                 await self._route(job, watched)
             finally:
+                self.requests.discard(job.request_id)
                 log.info("job_ended", model=job.model, outcome=outcome, tokens=tokens)
 
     async def _route(self, job: ChatJob, emit: Emit) -> None:

@@ -62,6 +62,11 @@ class Clients:
         if released:
             log.info("forgotten_holds_released", micro_credits=released)
 
+    def release(self, request_id: str) -> int:
+        """A late receipt came, or none is due: give back what is held beyond what is still open. Blocks."""
+        keep = self._kept(request_id) if self._kept is not None else 0
+        return self._spending.end(request_id, now_ms=self._clock_ms(), keep=keep)
+
     def warn_of_open_bind(self, bind: Bind) -> None:
         """HTTP is reached from other machines: say what that means."""
         log.warning("http_is_open_to_other_machines", address=str(bind), anonymous=self._access.anonymous, tls=False)

@@ -26,6 +26,7 @@ from peernode.node.access_config import AccessConfig
 from peernode.node.credit_config import CreditConfig
 from peernode.node.mesh_config import MeshConfig
 from peernode.node.model_entry import LoadMode, ModelEntry, PriceMode, read_model_entries
+from peernode.node.recovery_config import RecoveryConfig
 from peernode.node.routing_config import RoutingConfig
 from peernode.wire.prices import Prices
 
@@ -133,6 +134,7 @@ class NodeConfig(BaseSettings):
     access: AccessConfig = AccessConfig()
     credit: CreditConfig = CreditConfig()
     mesh: MeshConfig = MeshConfig()
+    recovery: RecoveryConfig = RecoveryConfig()
     routing: RoutingConfig = RoutingConfig()
     engine: EngineConfig = EngineConfig()
     limits: LimitConfig = LimitConfig()
