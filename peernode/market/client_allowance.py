@@ -11,10 +11,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from peernode.chat.events import Receipted
 from peernode.chat.job import ChatJob
 from peernode.ledger.spending import Bounds
 from peernode.market.client_errors import InsufficientCredit
+from peernode.market.client_purse import Outcome
 
 # No key's id looks like this.
 FREE = "free:"
@@ -61,8 +61,8 @@ class FreePurse:
         left.amount -= held
         return held
 
-    def end(self, job: ChatJob, held: int, answer: Receipted | None) -> None:
-        cost = min(held, answer.receipt.receipt.credits) if answer is not None else 0
+    def end(self, job: ChatJob, held: int, outcome: Outcome) -> None:
+        cost = 0 if outcome.failed else min(held, outcome.cost)
         with self._lock:
             left = self._left(job.payer)
             left.amount = min(float(self._most), left.amount + held - cost)

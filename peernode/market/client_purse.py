@@ -6,10 +6,10 @@ A failed job keeps nothing; after an answer what must stay for parts whose recei
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
 from peernode.chat.errors import JobError
-from peernode.chat.events import Receipted
 from peernode.chat.job import ChatJob
 from peernode.ledger.calendar import ms_to_next_day, ms_to_next_month
 from peernode.ledger.client_records import ClientRequest
@@ -29,6 +29,17 @@ from peernode.market.client_errors import (
 TOP_UP = "Have it topped up (`peernode keys topup`), or ask for fewer tokens."
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a paid job ended. ``failed``: without an answer, or with a broken one; nobody pays for that.
+
+    ``cost`` is what its receipt says, or, where the client left first, what its tokens come to at those prices.
+    """
+
+    failed: bool
+    cost: int = 0
+
+
 class Purse(Protocol):
     """Whatever pays for a job. Methods may block."""
 
@@ -36,8 +47,8 @@ class Purse(Protocol):
         """Set aside before the job is sent out; how much. Raises the JobError that the client is to hear."""
         ...
 
-    def end(self, job: ChatJob, held: int, answer: Receipted | None) -> None:
-        """Give back what is left; ``answer`` is None when there is none that anybody would pay for."""
+    def end(self, job: ChatJob, held: int, outcome: Outcome) -> None:
+        """Give back what is left."""
         ...
 
 
@@ -68,8 +79,9 @@ class LedgerPurse:
         except LedgerError as err:
             raise AccountsUnavailable("The accounts cannot be used now.", remedy="Try again in a while.") from err
 
-    def end(self, job: ChatJob, held: int, answer: Receipted | None) -> None:
-        keep = self._kept(job.request_id) if self._kept is not None and answer is not None else 0
+    def end(self, job: ChatJob, held: int, outcome: Outcome) -> None:
+        """Receipts took what they cost from the hold already; those of broken parts may still come."""
+        keep = self._kept(job.request_id) if self._kept is not None and not outcome.failed else 0
         self._spending.end(job.request_id, now_ms=self._clock_ms(), keep=keep)
 
 

@@ -13,16 +13,18 @@ import structlog
 import trio
 
 from peernode.chat.errors import JobError
-from peernode.chat.events import Failed, JobEvent, Receipted
+from peernode.chat.events import Failed, JobEvent, Receipted, Started, Tokens
 from peernode.chat.job import ChatJob, JobRunner
 from peernode.chat.request import ChatRequest
 from peernode.ledger.spending import Bounds
 from peernode.market.candidates import Candidates
-from peernode.market.client_purse import Purse
+from peernode.market.client_purse import Outcome, Purse
 from peernode.market.client_quote import LEAST_COMPLETION, eligible_cards, limited, quote
+from peernode.market.routing.demand import demand_of
 from peernode.market.routing.model_names import read_model_name
 from peernode.market.streaming import Emit, produced
 from peernode.wire.advert import ModelCard
+from peernode.wire.prices import Prices
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +35,32 @@ class _Plan:
 
     cards: tuple[ModelCard, ...]
     bounds: Bounds
+
+
+class _Course:
+    """What a job has come to so far."""
+
+    def __init__(self, job: ChatJob) -> None:
+        self._job = job
+        self._prices = Prices()
+        self._tokens = 0
+        self._receipted: int | None = None
+        self.failed = False
+
+    def follow(self, event: JobEvent) -> None:
+        if isinstance(event, Started):
+            self._prices = event.prices or Prices()
+        elif isinstance(event, Tokens):
+            self._tokens += len(event.ids)
+        elif isinstance(event, Failed):
+            self.failed = True
+        elif isinstance(event, Receipted):
+            self._receipted = event.receipt.receipt.credits
+
+    def outcome(self) -> Outcome:
+        prompt = demand_of(self._job.request).prompt_tokens
+        estimate = self._prices.amount(prompt_tokens=prompt, cached_tokens=0, completion_tokens=self._tokens)
+        return Outcome(self.failed, estimate if self._receipted is None else self._receipted)
 
 
 class PaidRunner:
@@ -53,19 +81,24 @@ class PaidRunner:
         except JobError as err:
             await emit(Failed(err))
             return
+        course = _Course(job)
         ended = False
         try:
             async with self._runner.open(_within(job, plan, held)) as events:
                 async for event in events:
+                    course.follow(event)
                     if isinstance(event, Receipted):
                         # Before the client hears of the end: what it asks next finds its balance as it is.
-                        await trio.to_thread.run_sync(purse.end, job, held, event)
+                        await trio.to_thread.run_sync(purse.end, job, held, course.outcome())
                         ended = True
                     await emit(event)
+        except Exception:  # a defect of a runner, and not the client's departure
+            course.failed = True
+            raise
         finally:
             if not ended:
                 with trio.CancelScope(shield=True):
-                    await trio.to_thread.run_sync(purse.end, job, held, None)
+                    await trio.to_thread.run_sync(purse.end, job, held, course.outcome())
 
     def _plan(self, job: ChatJob) -> _Plan:
         now = trio.current_time()

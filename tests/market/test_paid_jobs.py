@@ -28,10 +28,11 @@ from peernode.market.client_errors import (
     RevokedKey,
     UnknownKey,
 )
-from peernode.market.client_purse import LedgerPurse, Purse, release_forgotten
+from peernode.market.client_purse import LedgerPurse, Outcome, Purse, release_forgotten
 from peernode.market.client_quote import LEAST_COMPLETION, eligible_cards, limited, quote
 from peernode.market.client_runner import PaidRunner
 from peernode.market.routing import Candidate
+from peernode.wire.prices import Prices
 from tests.edge.conftest import COORDINATOR, PROVIDER, make_receipted
 from tests.ledger.test_keys import NOW, served
 from tests.samples import CARD, REQUEST
@@ -70,7 +71,7 @@ class Service:
         yield self._events(job)
 
     async def _events(self, job: ChatJob) -> AsyncIterator[JobEvent]:
-        yield Started(PROVIDER.peer_id, job.model)
+        yield Started(PROVIDER.peer_id, job.model, prices=Prices(completion=10**6))
         yield Tokens("Hello", (1, 2))
         if self.waits is not None:
             await self.waits.wait()
@@ -163,6 +164,24 @@ async def test_a_client_that_leaves_gets_back_what_no_receipt_took(house):
         await anext(events)
     assert house.money(key) == (100, 0, 0)
     assert not Holds(house.database).pending()
+
+
+async def test_a_client_that_leaves_pays_for_what_may_still_come(house):
+    key = house.key(100)
+    house.kept = {"req_1": 11}
+    house.service.waits = trio.Event()
+    async with house.runner.open(ChatJob("req_1", CARD.id, CHAT, 7, payer=key.id)) as events:
+        await anext(events)
+    assert house.money(key) == (89, 11, 0)
+
+
+async def test_who_leaves_has_used_up_of_the_free_allowance_what_was_made_for_him(house):
+    house.purse = FreePurse(most=100, hourly=0, clock=lambda: 0.0)
+    house.service.waits = trio.Event()
+    async with house.runner.open(free_job()) as events:
+        while not isinstance(await anext(events), Tokens):
+            pass
+    assert house.purse.hold(free_job(), Bounds(0, 100)) == 98
 
 
 async def test_what_may_still_come_stays_held_after_an_answer_and_not_after_a_failure(house):
@@ -308,9 +327,9 @@ def test_a_free_allowance_is_each_addresss_own_and_refills():
         purse.hold(free_job(), Bounds(60, 60))
     assert found.value.retry_after_s == 2 * 3600
     assert found.value.facts == {"needed": 0.00006, "available": 0.00004}
-    purse.end(free_job(), 60, make_receipted("req_1", credits=20))
+    purse.end(free_job(), 60, Outcome(failed=False, cost=20))
     assert purse.hold(free_job(), Bounds(10, 200)) == 80
-    purse.end(free_job(), 80, None)
+    purse.end(free_job(), 80, Outcome(failed=True, cost=20))
     now[0] = 3600.0
     assert purse.hold(free_job(), Bounds(10, 200)) == 90
     now[0] = 10**6
