@@ -296,6 +296,9 @@ def test_suffixes_and_meta_models(market: Market) -> None:
         found = market.client.get(f"/v1/models/{name}").json()
         assert (found["id"], found["nodes_available"]) == (name, 3)
     assert market.client.get("/v1/models/nothing:floor").status_code == 404
+    listed = [model["id"] for model in market.client.get("/v1/models").json()["data"]]
+    assert listed[-3:] == ["cheapest", "fastest", "auto"]
+    assert listed[:-3] == sorted(set(listed[:-3]))
 
 
 def test_a_client_is_told_how_its_provider_was_chosen(market: Market) -> None:

@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse, Response
 from peernode.chat.errors import UnknownModel
 from peernode.edge.openai.asking import ask_chat, chat_form
 from peernode.edge.openai.fields import parse_object
+from peernode.edge.openai.model_list import model_list
 from peernode.edge.openai.model_object import model_object
 from peernode.edge.services import EdgeServices
 
@@ -22,7 +23,7 @@ def openai_router(services: EdgeServices) -> APIRouter:
 
     @router.get("/models", summary="Models that live nodes serve now")
     async def models() -> Response:
-        return JSONResponse({"object": "list", "data": [model_object(model) for model in services.catalog.models()]})
+        return JSONResponse({"object": "list", "data": model_list(services.catalog)})
 
     @router.get("/models/{model_id:path}", summary="One model by its name")
     async def model(model_id: str) -> Response:
