@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -153,17 +154,12 @@ def _move_held(db: Connection, event: Event, account: str, amount: int) -> None:
     db.execute(_LESSEN_HELD, {"from": account, "less": -amount})
 
 
-_INSERT_EVENT = {
-    dialect.__name__.rpartition(".")[2]: dialect.insert(events)
-    .on_conflict_do_nothing(index_elements=["key"])
-    .returning(events.c.id)
-    for dialect in (sqlite, postgresql)
-}
+_DIALECTS: dict[str, Any] = {"sqlite": sqlite, "postgresql": postgresql}
 _INSERT_POSTING = insert(postings)
-_ADD = {}
-_ADD_HOLD = {}
-for _dialect in (sqlite, postgresql):
-    _name = _dialect.__name__.rpartition(".")[2]
+_INSERT_EVENT, _ADD, _ADD_HOLD = {}, {}, {}
+for _name, _dialect in _DIALECTS.items():
+    _event = _dialect.insert(events)
+    _INSERT_EVENT[_name] = _event.on_conflict_do_nothing(index_elements=["key"]).returning(events.c.id)
     _added = _dialect.insert(balances)
     _ADD[_name] = _added.on_conflict_do_update(
         index_elements=["account", "node"], set_={"amount": balances.c.amount + _added.excluded.amount}

@@ -37,7 +37,7 @@ class Database:
             reading |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         self._reading = self._engine.execution_options(**reading)
         self.own = own
-        self.writer = Writer(self._engine)
+        self.writer = Writer(self._writing)
 
     @classmethod
     def open(cls, where: Path | str, *, own: str) -> Database:
@@ -48,7 +48,7 @@ class Database:
         url = _url_of(where)
         engine = _engine(url)
         try:
-            with engine.begin() as db:
+            with _write(engine) as db:
                 migrate(db, own=own)
         except SQLAlchemyError as err:
             engine.dispose()
@@ -79,6 +79,13 @@ class Database:
     def reader(self) -> Iterator[Connection]:
         """A connection that reads one consistent state."""
         with self._reading.connect() as db:
+            if db.dialect.name == "sqlite":
+                db.exec_driver_sql("BEGIN")
+            yield db
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with _write(self._engine) as db:
             yield db
 
     def close(self) -> None:
@@ -114,13 +121,8 @@ def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "sqlite":
         engine = create_engine(url, connect_args={"check_same_thread": False})
         event.listen(engine, "connect", _configure_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
         return engine
-    engine = create_engine(
-        url, pool_pre_ping=True, connect_args={"options": _POSTGRESQL_OPTIONS, "connect_timeout": 10}
-    )
-    event.listen(engine, "begin", _begin_postgresql)
-    return engine
+    return create_engine(url, pool_pre_ping=True, connect_args={"options": _POSTGRESQL_OPTIONS, "connect_timeout": 10})
 
 
 def _sqlite_reader(path: Path) -> Engine:
@@ -134,7 +136,6 @@ def _sqlite_reader(path: Path) -> Engine:
         f"sqlite+pysqlite:///file:{path}?mode=ro&uri=true", connect_args={"check_same_thread": False}
     )
     event.listen(engine, "connect", _configure_sqlite_reader)
-    event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
@@ -160,16 +161,19 @@ def _configure_sqlite(connection: sqlite3.Connection, _: object) -> None:
 
 
 def _configure_sqlite_reader(connection: sqlite3.Connection, _: object) -> None:
-    connection.isolation_level = None  # SQLAlchemy's begin event below starts transactions, not the driver
+    connection.isolation_level = None  # transactions are begun below, not by the driver
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
 
 
-def _begin_sqlite(connection: Connection) -> None:
-    # The write lock is taken at once: a transaction that reads and then writes cannot lose a race in between.
-    reading = connection.get_execution_options().get("reading", False)
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+@contextmanager
+def _write(engine: Engine) -> Iterator[Connection]:
+    """A transaction that holds the write lock from its begin: what it reads is still so when it writes.
 
-
-def _begin_postgresql(connection: Connection) -> None:
-    if not connection.get_execution_options().get("reading", False):
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})")
+    (A listener to the engine's "begin" would do the same, and make every statement slower.)
+    """
+    with engine.begin() as db:
+        if db.dialect.name == "sqlite":
+            db.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            db.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})")
+        yield db

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, insert, select, true
+from sqlalchemy.dialects import postgresql, sqlite
 
 from peernode.ledger.database import own_of
 from peernode.ledger.log_tree import append_entry
@@ -25,21 +26,18 @@ def countersigned(db: Connection, digest: bytes) -> bytes | None:
     return raw
 
 
-def has_other(db: Connection, signed: SignedReceipt) -> bool:
-    """Whether another receipt for the same part of the job is countersigned."""
+def countersigned_of_part(db: Connection, signed: SignedReceipt) -> tuple[bytes, bytes] | None:
+    """(digest, countersignature) of the receipt that is countersigned for the part of the job that ``signed`` is of."""
     receipt = signed.receipt
     asked = {"at": own_of(db), "request": receipt.request_id, "nth": receipt.part, "by": receipt.coordinator}
-    return db.execute(_OTHER, asked).first() is not None
+    row = db.execute(_OF_PART, asked).first()
+    return (row.digest, row.raw) if row else None
 
 
 def total(db: Connection, own: str, coordinator: str, provider: str) -> int:
     """The newest cumulative total that ``coordinator`` signed for ``provider``, in micro-credits."""
-    query = select(func.max(countersignatures.c.cumulative)).where(
-        mine(countersignatures.c.node, own),
-        countersignatures.c.coordinator == coordinator,
-        countersignatures.c.provider == provider,
-    )
-    return db.execute(query).scalar() or 0
+    query = _TOTAL if own else _ANY_TOTAL
+    return db.execute(query, {"at": own, "by": coordinator, "for": provider}).scalar() or 0
 
 
 def find_receipt(db: Connection, digest: bytes) -> SignedReceipt | None:
@@ -47,25 +45,26 @@ def find_receipt(db: Connection, digest: bytes) -> SignedReceipt | None:
     return open_receipt(raw) if raw else None
 
 
-def add_receipt(db: Connection, signed: SignedReceipt, now_ms: int) -> None:
-    """Insert a receipt unless it is here. Raises LogBroken when it is this node's own and not its next."""
+def add_receipt(db: Connection, signed: SignedReceipt, now_ms: int, *, new: bool = False) -> None:
+    """Insert a receipt unless it is here; ``new`` when it cannot be.
+
+    Raises LogBroken when it is this node's own and not its next.
+    """
     own, receipt = own_of(db), signed.receipt
-    if db.execute(_RECEIPT, {"at": own, "of": signed.digest}).first():
+    own_work = receipt.provider == own
+    if own_work and not new and db.execute(_RECEIPT, {"at": own, "of": signed.digest}).first():
         return
-    if receipt.coordinator == receipt.provider == own:
-        role = "both"
-    else:
-        role = "provider" if receipt.provider == own else "coordinator"
-    if receipt.provider == own:
+    role = "provider" if own_work else "coordinator"
+    if own_work:
         append_entry(db, receipt.seq, signed.raw)
     db.execute(
-        _INSERT_RECEIPT,
+        _INSERT_RECEIPT[db.dialect.name],
         {
             "node": own,
             "digest": signed.digest,
             "request_id": receipt.request_id,
             "part": receipt.part,
-            "role": role,
+            "role": "both" if own_work and receipt.coordinator == own else role,
             "coordinator": receipt.coordinator,
             "provider": receipt.provider,
             "seq": receipt.seq,
@@ -136,8 +135,12 @@ _RECEIPT = select(receipts.c.raw).where(receipts.c.node == bindparam("at"), rece
 _COUNTERSIGNATURE = select(countersignatures.c.raw).where(
     countersignatures.c.node == bindparam("at"), countersignatures.c.receipt_digest == bindparam("of")
 )
-_OTHER = (
-    select(receipts.c.digest)
+_ANY_TOTAL = select(func.max(countersignatures.c.cumulative)).where(
+    countersignatures.c.coordinator == bindparam("by"), countersignatures.c.provider == bindparam("for")
+)
+_TOTAL = _ANY_TOTAL.where(countersignatures.c.node == bindparam("at"))
+_OF_PART = (
+    select(receipts.c.digest, countersignatures.c.raw)
     .join(
         countersignatures,
         and_(countersignatures.c.node == receipts.c.node, countersignatures.c.receipt_digest == receipts.c.digest),
@@ -149,5 +152,8 @@ _OTHER = (
         receipts.c.coordinator == bindparam("by"),
     )
 )
-_INSERT_RECEIPT = insert(receipts)
+_INSERT_RECEIPT = {
+    "sqlite": sqlite.insert(receipts).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(receipts).on_conflict_do_nothing(),
+}
 _INSERT_COUNTERSIGNATURE = insert(countersignatures)

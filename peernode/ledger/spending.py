@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from peernode.ledger import events
 from peernode.ledger.books import balance_of
@@ -26,6 +26,8 @@ from peernode.wire.receipt import SignedReceipt
 
 BALANCE, DAY_CAP, MONTH_CAP = "balance", "day_cap", "month_cap"
 _MODEL_CHARS = 256
+# Asked with every receipt, so it is put together once.
+_REQUEST = select(client_requests).where(client_requests.c.request_id == bindparam("of"))
 
 
 class NotActive(LedgerError):
@@ -167,7 +169,7 @@ def charge(db: Connection, signed: SignedReceipt, *, paid: int, now_ms: int) -> 
     A receipt that comes after its request failed, and was released, is the operator's, and not the client's to see.
     """
     receipt = signed.receipt
-    row = db.execute(select(client_requests).where(client_requests.c.request_id == receipt.request_id)).first()
+    row = db.execute(_REQUEST, {"of": receipt.request_id}).first()
     if row is None or (receipt.credits and not paid):
         return
     db.execute(

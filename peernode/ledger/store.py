@@ -61,7 +61,7 @@ class ReceiptStore:
         def work(db: Connection) -> SignedReceipt:
             seq, digest = rows.last_of_chain(db)
             signed = build(seq + 1, digest)
-            rows.add_receipt(db, signed, now_ms)
+            rows.add_receipt(db, signed, now_ms, new=True)
             return signed
 
         return self._database.writer.submit(work)
@@ -148,11 +148,12 @@ class ReceiptStore:
 
 def countersign(db: Connection, signed: SignedReceipt, build: BuildTotal, *, now_ms: int) -> SignedCountersignature:
     """``ReceiptStore.countersign`` inside the transaction of ``db``."""
-    if (there := rows.countersigned(db, signed.digest)) is not None:
-        return open_countersignature(there)
-    if rows.has_other(db, signed):
-        raise ReceiptConflict("Another receipt for this part of the job is already countersigned.")
     receipt = signed.receipt
+    if (there := rows.countersigned_of_part(db, signed)) is not None:
+        digest, raw = there
+        if digest != signed.digest:
+            raise ReceiptConflict("Another receipt for this part of the job is already countersigned.")
+        return open_countersignature(raw)
     before = rows.total(db, own_of(db), receipt.coordinator, receipt.provider)
     made = build(before + receipt.credits)
     rows.add_receipt(db, signed, now_ms)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from peernode.ledger.errors import LedgerError, LedgerUnavailable
@@ -33,13 +34,16 @@ class _Order(Generic[T]):
 
     def execute(self, db: Connection) -> None:
         """Raises DBAPIError when the database failed, so that nothing after it can be trusted."""
+        # In plain SQL: Connection.begin_nested() would take a fifth of the time of a usual work.
+        db.exec_driver_sql("SAVEPOINT work")
         try:
-            with db.begin_nested():
-                self.outcome = self.work(db)
+            self.outcome = self.work(db)
         except BaseException as err:  # it belongs to who ordered the work, and reaches him
             if isinstance(err, DBAPIError) and not isinstance(err, IntegrityError | DataError | ProgrammingError):
                 raise
             self.error = err
+            db.exec_driver_sql("ROLLBACK TO SAVEPOINT work")
+        db.exec_driver_sql("RELEASE SAVEPOINT work")
 
     def resolve(self, failure: BaseException | None) -> None:
         error = failure or self.error
@@ -50,10 +54,10 @@ class _Order(Generic[T]):
 
 
 class Writer:
-    """Owns the write transactions of ``engine``. Starts its thread with the first work."""
+    """Owns the write transactions, which ``begin`` begins and ends. Starts its thread with the first work."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, begin: Callable[[], AbstractContextManager[Connection]]) -> None:
+        self._begin = begin
         self._orders: SimpleQueue[_Order[Any] | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -106,7 +110,7 @@ class Writer:
     def _commit(self, batch: list[_Order[Any]]) -> None:
         failure: BaseException | None = None
         try:
-            with self._engine.begin() as db:
+            with self._begin() as db:
                 for order in batch:
                     order.execute(db)
         except BaseException as err:  # noqa: BLE001  # the thread outlives it; everybody in this commit hears of it

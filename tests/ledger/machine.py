@@ -35,10 +35,12 @@ class Ledgers(RuleBasedStateMachine):
     reopen: Callable[[bool], Parties]
     operations = 0
     crashes = 0
+    compared_every = 1
 
     def __init__(self) -> None:
         super().__init__()
         self.model = Model()
+        self._steps = 0
         self.parties: Parties | None = None
         self.faults: tuple[Faults, Faults]
 
@@ -48,6 +50,7 @@ class Ledgers(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if self.parties is not None:
+            self._compare()
             self.parties.close()
 
     @rule(number=st.integers(1, 8), to=CLIENTS, amount=AMOUNTS.filter(bool), crash=CRASHES)
@@ -116,9 +119,13 @@ class Ledgers(RuleBasedStateMachine):
 
     @invariant()
     def books_are_right(self) -> None:
-        if self.parties is not None:
-            self.parties.check()
-            assert self.parties.view() == self.model.view()
+        self._steps += 1
+        if self.parties is not None and self._steps % self.compared_every == 0:
+            self._compare()
+
+    def _compare(self) -> None:
+        self._there.check()
+        assert self._there.view() == self.model.view()
 
     @property
     def _there(self) -> Parties:
