@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -196,6 +197,42 @@ def test_requests_at_once_never_overspend(shop: NodeProcess) -> None:
     choices = [choice.request_id for choice in answer.choices]
     spent = same_everywhere(shop, shopper, made["id"], [*served, *choices], 8)
     assert spent > 0
+
+
+def settled_usage(shopper: Shopper, *, within_s: float = 30.0) -> Any:
+    """``/v1/usage`` once nothing is held any more: the receipt of a part that broke off is fetched."""
+    give_up = time.monotonic() + within_s
+    while (usage := shopper.get("/v1/usage"))["held"]:
+        assert time.monotonic() < give_up, usage
+        time.sleep(0.1)
+    return usage
+
+
+def test_answers_of_other_nodes_cost_what_their_receipts_say(launch: Launch, model_path: Path, tmp_path: Path) -> None:
+    config = tmp_path / "prices.toml"
+    config.write_text("[prices]\nprompt = 1_000_000\ncached = 500_000\ncompletion = 100_000_000\n")
+    provider = launch("provider", "--config", str(config), "--model", str(model_path), "--no-http")
+    edge = launch("edge", joins=(provider,))
+    provider.wait_for_model()
+    edge.wait_for_offer(provider.peer_id)
+    made = peernode(edge, "keys", "create", "afar", "--credits", "1")
+    shopper, asked = Shopper(edge, made["key"]), []
+    for number in range(3):
+        asked.append(shopper.ask(max_tokens=20, seed=number).request_id)
+        assert shopper.get("/v1/usage")["held"] == 0
+    assert same_everywhere(edge, shopper, made["id"], asked, 1) > 0
+    # Who hangs up pays for what was made until then.
+    body = {"model": MODEL_ID, "messages": MESSAGES, "stream": True, "max_tokens": 500, "logit_bias": {"2": -100}}
+    before = shopper.get("/v1/usage")["spent"]
+    with httpx.stream("POST", f"{edge.url}/v1/chat/completions", json=body, headers=shopper.headers) as answer:
+        lines = answer.iter_lines()
+        for _ in range(40):
+            next(lines)
+    edge.wait_for("job_ended", where=lambda line: line["outcome"] == "client_left")
+    after = settled_usage(shopper)
+    assert 0 < after["spent"] - before < 0.05
+    asked.append(answer.headers["x-request-id"])
+    same_everywhere(edge, shopper, made["id"], asked, 1)
 
 
 def test_what_a_killed_node_held_goes_back(shop: NodeProcess) -> None:

@@ -184,6 +184,8 @@ class OrderedParts:
 
         made = await trio.to_thread.run_sync(lambda: self._store.countersign(signed, build, now_ms=now_ms))
         self._took(receipt.provider, made.countersignature.cumulative)
+        # Settled: whoever asks now what may still come to be owed must not count it.
+        self._forget(PartKey("ordered", receipt.request_id, receipt.part, receipt.provider))
         return made
 
     async def _check(self, signed: SignedReceipt, key: PartKey, provider_holds: bytes) -> None:
