@@ -18,6 +18,7 @@ COLUMNS = {
     "models": "models",
     "free": "free",
     "ban": "banned",
+    "two_logs": "avoided",
     "credit": "credit",
 }
 
@@ -48,6 +49,7 @@ def _shown(peer: Mapping[str, Any]) -> dict[str, Any]:
         "models": peer.get("models") or None,
         "free": None if peer.get("slots") is None else f"{peer.get('free_slots')} of {peer['slots']}",
         "ban": _ban(peer.get("banned")),
+        "two_logs": peer.get("two_logs"),
         "credit": peer.get("credit"),
     }
 

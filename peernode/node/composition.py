@@ -20,6 +20,7 @@ from peernode.edge.app import build_app
 from peernode.edge.bind import Bind, is_loopback
 from peernode.edge.credit_routes import credit_router
 from peernode.edge.image_fetcher import DomainFetcher, NoFetcher
+from peernode.edge.recovery_routes import recovery_router
 from peernode.edge.serve import serve_app
 from peernode.edge.services import EdgeServices, JobLimits, Readiness
 from peernode.edge.tools.plugins import installed_tools
@@ -48,7 +49,9 @@ from peernode.node.home import AdminAccess, Home
 from peernode.node.keyfile import load_or_create
 from peernode.node.node_list import NodeList
 from peernode.node.own_engines import OwnEngines
+from peernode.node.own_log import OwnLog, check_log
 from peernode.node.peer_news import tell_peer_news
+from peernode.node.recovery import NodeRecovery
 from peernode.telemetry import configure_logging
 from peernode.wire.identity import Identity
 from peernode.wire.job_frames import PROTOCOL as JOB_PROTOCOL
@@ -75,6 +78,7 @@ async def serve(config: NodeConfig) -> None:
         store = ReceiptStore.open(config.ledger_url or home.ledger_file, own=identity.peer_id)
         try:
             Books(store.database).check()
+            check_log(store.database)
             await Node(config, home=home, identity=identity, store=store).run()
         except BaseExceptionGroup as group:
             raise _only(group) from None
@@ -120,7 +124,8 @@ class Node:
             clock_ms=_now_ms,
             credit=self._credit.lines,
         )
-        self._mesh.handle(JOB_PROTOCOL, JobService(provider=self._provider, store=store, clock_ms=_now_ms).handle)
+        jobs = JobService(provider=self._provider, store=store, clock_ms=_now_ms)
+        self._mesh.handle(JOB_PROTOCOL, jobs.handle)
         self._candidates = Candidates(
             peer_id=identity.peer_id,
             directory=self._mesh.directory,
@@ -147,8 +152,28 @@ class Node:
             runner=FittingRunner(self._coordinator),
             candidates=self._candidates,
             clock_ms=_now_ms,
+            kept=self._desk.parts.pending_credits,
+        )
+        self._recovery = NodeRecovery(
+            config.recovery,
+            mesh=self._mesh,
+            store=store,
+            desk=self._desk,
+            jobs=jobs,
+            rng=rng,
+            clock_ms=_now_ms,
+            release=self._clients.release,
+            running=self._coordinator.requests.__contains__,
         )
         self._nodes = NodeList(self._mesh, models, clock=time.time)
+        self._log = OwnLog(
+            store.database,
+            identity=identity,
+            network=network,
+            directory=self._mesh.directory,
+            clock_ms=_now_ms,
+            shun=self._candidates.experience.breakers.banish,
+        )
         self._advertiser = Advertiser(
             identity=identity,
             network=network,
@@ -156,6 +181,7 @@ class Node:
             models=models,
             changed=self._news,
             clock_ms=_now_ms,
+            log=self._log.keeper,
         )
         self._admin = AdminView(
             network=network,
@@ -168,6 +194,7 @@ class Node:
             rng=rng,
             clock=time.time,
             credit_note=self._credit.view.note_of,
+            log=self._log,
         )
 
     async def run(self) -> None:
@@ -189,6 +216,8 @@ class Node:
         nursery.start_soon(self._engines.run)
         nursery.start_soon(self._advertiser.run)
         nursery.start_soon(self._credit.run)
+        nursery.start_soon(self._log.run)
+        nursery.start_soon(self._recovery.run)
         nursery.start_soon(tell_peer_news, self._mesh.directory, self._mesh.peer_id)
         async with trio.open_nursery() as servers:
             await self._listen(servers, stop_http)
@@ -200,7 +229,9 @@ class Node:
         """Open the admin port, and the public one unless it is off; then say where."""
         services = self._edge_services()
         token = secrets.token_urlsafe(32)
-        admin_app = build_admin_app(services, self._admin, token, further=[credit_router(self._credit.view)])
+        admin_app = build_admin_app(
+            services, self._admin, token, further=[recovery_router(self._recovery), credit_router(self._credit.view)]
+        )
 
         async def start(app: object, bind: Bind, name: str) -> Bind:
             async def run(task_status: object) -> None:

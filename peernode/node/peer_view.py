@@ -6,7 +6,7 @@ a peer is reached and measured to the mesh.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import trio
@@ -20,10 +20,11 @@ OPEN_S = 10.0
 
 
 class PeerView:
-    """Looks at a mesh whenever it is asked."""
+    """Looks at a mesh whenever it is asked. ``further`` peers are shown, too, though nothing is heard of them."""
 
-    def __init__(self, mesh: Mesh) -> None:
+    def __init__(self, mesh: Mesh, *, further: Collection[str] = ()) -> None:
         self._mesh = mesh
+        self._further = frozenset(further)
 
     def rows(self) -> Sequence[Mapping[str, Any]]:
         """Every known peer but this node, ordered by id.
@@ -36,7 +37,7 @@ class PeerView:
         bans = {ban.peer_id: ban for ban in self._mesh.bans() if ban.peer_id}
         return [
             {**self._row(peer, connected.get(peer)), "banned": _ban(bans.get(peer))}
-            for peer in sorted(self._known(connected) | bans.keys())
+            for peer in sorted(self._known(connected) | bans.keys() | self._further)
         ]
 
     async def ping(self, name: str, count: int) -> Mapping[str, Any]:

@@ -87,6 +87,7 @@ class Operator:
                 "models": [],
                 "skew_ms": -12_300,
                 "banned": {"reason": "bad gossip", "left_s": 41.7},
+                "two_logs": "forked",
                 "credit": "used up",
             },
         ]

@@ -15,11 +15,11 @@ def test_a_row_says_how_a_peer_is_reached_and_how_fresh_its_word_is(peernode, no
     assert head.split() == ["peer", "reached", "round", "trip", *list(COLUMNS.values())[3:]]
     assert reached.split() == [
         COORDINATOR.peer_id, "direct", "out", "0.81", "ms", "/ip4/127.0.0.1/tcp/2", "1.5", "s", "old,", "13.5", "s",
-        "left", "-", "0.1.0", "org/tiny", "3", "of", "4", "-", "-",
+        "left", "-", "0.1.0", "org/tiny", "3", "of", "4", "-", "-", "-",
     ]  # fmt: skip
     assert banned.split() == [
         PROVIDER.peer_id, "no", "-", "-", "-", "-12.3", "s", "-", "-", "-", "bad", "gossip,", "42", "s", "left",
-        "used", "up",
+        "forked", "used", "up",
     ]  # fmt: skip
 
 
