@@ -70,11 +70,15 @@ class Memory:
 
 
 class ProvidedParts:
-    """All of them. ``on_broken`` is called with each part that ended without a countersignature."""
+    """All of them.
+
+    ``on_broken`` is called with each part that ended without a countersignature, ``on_closed`` with each settled one.
+    """
 
     def __init__(self, *, identity: Identity, store: ReceiptStore, clock_ms: Callable[[], int]) -> None:
         self.jobs = OpenJobs(store.database)
         self.on_broken: Callable[[PartKey], None] = lambda key: None
+        self.on_closed: Callable[[PartKey], None] = lambda key: None
         self._identity = identity
         self._store = store
         self._clock_ms = clock_ms
@@ -160,7 +164,7 @@ class ProvidedParts:
         check_countersignature(made, receipt)
         await trio.to_thread.run_sync(lambda: self._store.add_countersignature(made, now_ms=self._clock_ms()))
         body = receipt.receipt
-        self._known.pop(PartKey("provided", body.request_id, body.part, body.coordinator), None)
+        self._forget(PartKey("provided", body.request_id, body.part, body.coordinator))
 
     async def find(self, key: PartKey, digest: bytes) -> SignedReceipt | None:
         """The receipt of a part that a countersignature names."""
@@ -169,13 +173,17 @@ class ProvidedParts:
 
     def close(self, key: PartKey) -> None:
         """Nothing will be paid for it."""
-        self._known.pop(key, None)
         self.jobs.close_soon(key)
+        self._forget(key)
 
     def give_up(self, key: PartKey, why: str) -> None:
         """Its coordinator did not come back in time: kept as a record."""
-        self._known.pop(key, None)
         self.jobs.give_up_soon(key, why, now_ms=self._clock_ms())
+        self._forget(key)
+
+    def _forget(self, key: PartKey) -> None:
+        self._known.pop(key, None)
+        self.on_closed(key)
 
     async def _stop(self, key: PartKey) -> None:
         part = self._known.get(key)

@@ -101,6 +101,7 @@ class Recovery:
         service.ordered.on_broken = self._ordered_broke
         service.provided.on_broken = self._provided_broke
         service.ordered.on_closed = self._ordered_closed
+        service.provided.on_closed = self._provided_closed
 
     async def run(self) -> None:
         """Resolve until cancelled."""
@@ -155,6 +156,9 @@ class Recovery:
         if not self._running(key.request_id):
             self._closed.add(key.request_id)
             self._agenda.wake()
+
+    def _provided_closed(self, key: PartKey) -> None:
+        self._agenda.due.pop(key, None)
 
     def _is_live(self, key: PartKey) -> bool:
         return key in self._service.ordered.live or self._service.provided.is_running(key)

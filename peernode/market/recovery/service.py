@@ -147,14 +147,25 @@ class ReceiptService:
     async def _answer_ask(self, talk: ReceiptTalk, ask: AskFrame) -> None:
         """As coordinator: countersign what fits, give again what was given, or claim what there is."""
         key = PartKey("ordered", ask.request_id, ask.part, talk.peer_id)
-        made = await self.ordered.paid(key)
-        if made is None and ask.receipt and await self.ordered.fits(ask.receipt, key, ask.acknowledgement):
-            made = await self.ordered.take(ask.receipt, key, ask.acknowledgement)
-        if made is None:
-            await self._claim(talk, key)
-            return
+        try:
+            made = await self._countersignature_of(key, ask)
+            if made is None:
+                await self._claim(talk, key)
+                return
+        except UnknownPart:
+            # It may have been settled just now; that closes it.
+            if (paid := await self.ordered.paid(key)) is None:
+                raise
+            made = paid
         await talk.send(LateCountersignFrame(made.raw))
         await talk.expect(DoneFrame)
+
+    async def _countersignature_of(self, key: PartKey, ask: AskFrame) -> SignedCountersignature | None:
+        """The one that there is, or a new one for a receipt that fits. Raises UnknownPart and StillRunning."""
+        made = await self.ordered.paid(key)
+        if made is None and ask.receipt and await self.ordered.fits(ask.receipt, key, ask.acknowledgement):
+            return await self.ordered.take(ask.receipt, key, ask.acknowledgement)
+        return made
 
     async def _keep_of(self, key: PartKey, raw: bytes) -> None:
         made = open_countersignature(raw)
