@@ -141,12 +141,11 @@ def begin(db: Connection, request: ClientRequest, bounds: Bounds) -> int:
 
 def room_of(db: Connection, key: ClientKey, now_ms: int) -> tuple[str, int]:
     """(which limit is the narrowest, the micro-credits that it leaves). What runs counts as spent."""
-    now, limits = standing(db, key.id, now_ms), key.limits
-    rooms = [(BALANCE, events.MAX_AMOUNT if limits.unlimited else now.balance)]
-    if limits.day_cap is not None:
-        rooms.append((DAY_CAP, limits.day_cap - now.spent_today - now.held))
-    if limits.month_cap is not None:
-        rooms.append((MONTH_CAP, limits.month_cap - now.spent_this_month - now.held))
+    limits = key.limits
+    rooms = [(BALANCE, events.MAX_AMOUNT if limits.unlimited else balance_of(db, key.account))]
+    for name, cap, since in ((DAY_CAP, limits.day_cap, day_of), (MONTH_CAP, limits.month_cap, month_begins)):
+        if cap is not None:
+            rooms.append((name, cap - _spent(db, key.id, since(now_ms)) - balance_of(db, events.held(key.id))))
     limit, room = min(rooms, key=lambda entry: entry[1])
     return limit, max(room, 0)
 
@@ -206,7 +205,7 @@ def check(db: Connection) -> None:
         raise BooksDiffer(
             "What clients used by day differs from what the books say that they paid.",
             cause=", ".join(f"{key}: {amount}" for key, amount in differing[:5]),
-            remedy="The books are what counts. Restore the database from a backup.",
+            remedy="The books are what counts: the days are made anew when a node starts.",
         )
 
 

@@ -9,9 +9,10 @@ import structlog
 
 from peernode.chat.job import ChatJob, JobRunner
 from peernode.edge.bind import Bind
-from peernode.ledger import Database, Holds
+from peernode.ledger import BooksDiffer, Database, Holds
 from peernode.ledger.keys import Keys
 from peernode.ledger.spending import Spending
+from peernode.ledger.usage_rebuild import rebuild_usage
 from peernode.market.candidates import Candidates
 from peernode.market.client_accounts import ClientAccounts
 from peernode.market.client_allowance import FREE, FreePurse
@@ -56,7 +57,12 @@ class Clients:
 
     def check(self) -> None:
         """At start: give back what is held for requests that nothing goes on with. Blocks. Raises BooksDiffer."""
-        self._spending.check()
+        try:
+            self._spending.check()
+        except BooksDiffer as err:
+            log.warning("usage_is_made_anew", cause=err.cause)
+            self._database.writer.run(rebuild_usage)
+            self._spending.check()
         pending = [hold.request_id for hold in Holds(self._database).pending()]
         released = release_forgotten(pending, self._spending, kept=self._kept, now_ms=self._clock_ms())
         if released:

@@ -7,16 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from peernode.ledger import Books, Database, Holds, ReceiptStore
+from peernode.ledger import Books, BooksDiffer, Database, Holds, ReceiptStore
 from peernode.ledger.calendar import day_of, month_begins, ms_to_next_day, ms_to_next_month, week_begins
 from peernode.ledger.client_key import ClientKey, KeyLimits, new_key_text, read_key_text
 from peernode.ledger.client_records import ClientRequest
-from peernode.ledger.client_schema import client_keys
+from peernode.ledger.client_schema import client_days, client_keys
 from peernode.ledger.errors import EventConflict
 from peernode.ledger.keys import BadKeyLimits, KeyGone, Keys, NoSuchKey
 from peernode.ledger.spending import BALANCE, DAY_CAP, MONTH_CAP, Bounds, NotActive, Short, Spending
+from peernode.ledger.usage_rebuild import rebuild_usage
 from peernode.wire.countersignature import Countersignature, sign_countersignature
 from peernode.wire.identity import Identity
 from peernode.wire.receipt import sign_receipt
@@ -298,3 +299,28 @@ def test_two_nodes_of_one_ledger_share_a_balance(where, keys, spending):
     assert there.standing(key.id, now_ms=NOW).balance == 1
     assert {hold.node for hold in Holds(other).pending()} == {PROVIDER.peer_id}
     other.close()
+
+
+def test_days_that_differ_are_made_anew_from_receipts_and_books(database, keys, spending):
+    first, second = make_key(keys, 100), make_key(keys, 100)
+    for number, key in enumerate((first, second, first)):
+        spending.begin(asked(key, f"req_{number}", NOW + number * HOUR), Bounds(10, 10))
+        served(database, f"req_{number}", 4 + number, at_ms=NOW + number * HOUR, part=number)
+    served(database, "req_0", 8, at_ms=NOW + HOUR, part=9)  # more than the hold has left
+    spending.end("req_0", now_ms=NOW)
+    spending.begin(asked(first, "req_9"), Bounds(10, 10))
+    spending.end("req_9", now_ms=NOW)
+    served(database, "req_9", 5, part=9)  # too late: the operator's
+
+    def state() -> list[object]:
+        used = [spending.usage(key.id, first_day="2000-01-01", last_day="2100-01-01") for key in (first, second)]
+        return [used, [spending.request(f"req_{number}") for number in (0, 1, 2, 9)]]
+
+    before = state()
+    assert spending.request("req_0").charged == 10
+    database.writer.run(lambda db: db.execute(update(client_days).values(credits=1, requests=9)))
+    with pytest.raises(BooksDiffer):
+        spending.check()
+    database.writer.run(rebuild_usage)
+    spending.check()
+    assert state() == before
