@@ -173,7 +173,8 @@ class Dispatch:
     async def _ask(self, order: deque[Ranked], job: ChatJob) -> Attempt | None:
         """Ask in turn until one begins, and stay with it until it ends. None when nobody began."""
         only_one = not self._job.wishes.allow_fallbacks and not self._job.wishes.order
-        race, asked, before = Race(order, self._job.wishes, alone=only_one), 0, len(self._tries)
+        alone = only_one or not self._experience.hedging
+        race, asked, before = Race(order, self._job.wishes, alone=alone), 0, len(self._tries)
         until = trio.current_time() + job.first_token_s
         while race.winner is None:
             if not race.running:

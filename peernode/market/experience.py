@@ -34,7 +34,7 @@ class Experience:
     """``salt`` keys the hashes of prompts, so that a table of them tells nobody what was asked.
 
     ``round_trip``: seconds to a connected peer and back, if they are known. ``affine`` off lets prompts go anywhere,
-    ``hedges`` off never asks a second provider beside a late one. ``cold`` (see ``Wishes``) is for clients who do
+    ``hedges`` off never asks a second provider beside another. ``cold`` (see ``Wishes``) is for clients who do
     not say what they think of models that have to be loaded. ``repute`` remembers who billed falsely.
     """
 
@@ -60,7 +60,7 @@ class Experience:
         self.rng = rng
         self._round_trip = round_trip
         self.affine = affine
-        self._hedging = hedges
+        self.hedging = hedges
         self._cold = cold
         self.repute: ProviderRepute = repute or NoRepute()
         self._hedges = FIRST_HEDGES
@@ -84,7 +84,7 @@ class Experience:
 
     def may_hedge(self) -> bool:
         """Whether a second provider may be asked beside the first; takes one of the few that there are."""
-        if not self._hedging or self._hedges < 1:
+        if not self.hedging or self._hedges < 1:
             return False
         self._hedges -= 1
         return True

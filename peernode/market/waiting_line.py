@@ -10,7 +10,7 @@ from collections.abc import Hashable
 
 # Of the prompt that is being computed just now, so much is left, in the mean.
 LEFT = 0.5
-# The share of an ended answer in the mean time that one holds its slot, and what is assumed before the first.
+# The least share of an ended answer in the mean time that one holds its slot, and what is assumed before the first.
 SHARE = 0.2
 TYPICAL_ANSWER_S = 5.0
 MOST_AWAY_S = 30.0
@@ -23,7 +23,7 @@ class WaitingLine:
         self._slots = max(slots, 1)
         self._ahead: dict[Hashable, int] = {}
         self._begun: dict[Hashable, float] = {}
-        self._answer_s = TYPICAL_ANSWER_S
+        self._answer_s, self._ended = TYPICAL_ANSWER_S, 0
 
     def joined(self, job: Hashable, prompt_tokens: int) -> None:
         """A job was taken; its prompt has about so many tokens."""
@@ -39,7 +39,8 @@ class WaitingLine:
         self._ahead.pop(job, None)
         since = self._begun.pop(job, None)
         if since is not None:
-            self._answer_s += (now - since - self._answer_s) * SHARE
+            self._ended += 1
+            self._answer_s += (now - since - self._answer_s) * max(SHARE, 1 / self._ended)
 
     @property
     def waiting(self) -> int:

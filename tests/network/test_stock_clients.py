@@ -81,7 +81,7 @@ def test_typed_errors(network: Network) -> None:
 
 def test_models_and_health(network: Network) -> None:
     with openai.OpenAI(base_url=f"{network.edge.url}/v1", api_key="unused") as client:
-        assert [model.id for model in client.models.list()] == [MODEL_ID]
+        assert [model.id for model in client.models.list()] == [MODEL_ID, "cheapest", "fastest", "auto"]
         assert client.models.retrieve(MODEL_ID).id == MODEL_ID
     assert httpx.get(f"{network.edge.url}/healthz").status_code == 200
     assert httpx.get(f"{network.edge.url}/readyz").status_code == 200
