@@ -30,7 +30,7 @@ class LocalRunner:
             await emit(Failed(err))
             return
         delivery = Delivery()
-        async with self._provider.work(self._ordered.offer, model, request) as work:
+        async with self._provider.work(self._ordered.offer, model, request, client=job.payer) as work:
             try:
                 await emit(await self._relay(work, Patience.of(job, began=trio.current_time()), delivery, emit))
             except trio.Cancelled:

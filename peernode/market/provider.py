@@ -197,8 +197,13 @@ class Provider:
         return model, request
 
     @asynccontextmanager
-    async def work(self, offer: Offer, model: OwnModel, request: JobRequest) -> AsyncIterator[Work]:
-        """Run a considered offer. Leaving the context without Finished throws the job away, unbilled."""
+    async def work(
+        self, offer: Offer, model: OwnModel, request: JobRequest, *, client: str = ""
+    ) -> AsyncIterator[Work]:
+        """Run a considered offer. Leaving the context without Finished throws the job away, unbilled.
+
+        ``client`` is whose job it is among those of this node's own, where that is known.
+        """
         job = ChatJob(
             request_id=offer.request_id,
             model=offer.model_digest.hex(),
@@ -208,7 +213,7 @@ class Provider:
             max_credits=offer.max_credits,
             total_s=offer.deadline_ms / 1000,
             continue_from=offer.continue_from,
-            payer=offer.coordinator,
+            payer=f"{offer.coordinator}/{client}" if client else offer.coordinator,
         )
         with self.jobs.one(), self.credit.reserve(offer, request, _context_of(model)) as hold:
             turn = self.turns.join(model.engine, demand_of(request).prompt_tokens + len(offer.continue_from))

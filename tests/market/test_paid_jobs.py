@@ -35,6 +35,7 @@ from peernode.market.routing import Candidate
 from peernode.wire.prices import Prices
 from tests.edge.conftest import COORDINATOR, PROVIDER, make_receipted
 from tests.ledger.test_keys import NOW, served
+from tests.market.scripted import ScriptedEngine, collect, job, party
 from tests.samples import CARD, REQUEST
 
 CHAT = replace(REQUEST, max_tokens=None)
@@ -341,3 +342,11 @@ def test_what_a_free_allowance_never_reaches_has_no_time_to_wait_for():
     with pytest.raises(InsufficientCredit) as found:
         purse.hold(free_job(), Bounds(101, 101))
     assert found.value.retry_after_s is None
+
+
+async def test_clients_of_one_node_share_nothing_on_its_own_engine_and_take_turns(tmp_path):
+    engine = ScriptedEngine()
+    async with party(tmp_path, 1, engine=engine) as alone:
+        for payer in ("", "first", "second"):
+            await collect(alone.coordinator, replace(job(), request_id=f"req_{payer}", payer=payer))
+    assert [each.payer.removeprefix(alone.peer_id) for each in engine.jobs] == ["", "/first", "/second"]
