@@ -24,7 +24,8 @@ class ChatJob:
     ``continue_from`` holds output token ids that an earlier part already delivered. ``payer`` says on whose account
     the job runs: engines are fair between payers and share no cached prefixes between them. ``wishes`` are how the
     client wants its provider chosen; no provider hears of them. ``explain`` asks to be told how it was. ``dialect`` and
-    ``streamed`` are how it was asked for, for the payer's own records.
+    ``streamed`` are how it was asked for, for the payer's own records. ``may_be_shortened``: a conversation that is too
+    long loses its middle.
     """
 
     request_id: str
@@ -42,6 +43,7 @@ class ChatJob:
     explain: bool = False
     dialect: str = ""
     streamed: bool = False
+    may_be_shortened: bool = False
 
 
 def seed_of_choice(seed: int, index: int) -> int:

@@ -22,7 +22,7 @@ from peernode.market.client_errors import MissingKey, NotYours
 
 USUAL_DAYS = 30
 MAX_DAYS = 366
-_ID_PREFIXES = ("chatcmpl-", "gen-", REQUEST_PREFIX)
+_ID_PREFIXES = ("chatcmpl-", "cmpl-", "gen-", "resp_", REQUEST_PREFIX)
 
 
 def account_router(services: EdgeServices) -> APIRouter:

@@ -20,12 +20,16 @@ from peernode.edge.account_routes import account_router
 from peernode.edge.answers import error_response
 from peernode.edge.auth import KeyGuard
 from peernode.edge.boundary import Boundary, request_id_of
+from peernode.edge.completions.routes import completions_router
 from peernode.edge.errors import EdgeError, MethodRefused, NoSuchRoute
+from peernode.edge.explorer.nodes import nodes_router
+from peernode.edge.explorer.receipts import explorer_router
 from peernode.edge.health import health_router
 from peernode.edge.hosts import HostGuard
 from peernode.edge.intake import Intake
 from peernode.edge.openai.embeddings import embeddings_router
 from peernode.edge.openai.routes import openai_router
+from peernode.edge.openrouter.routes import openrouter_router
 from peernode.edge.peerwave.login import LoginGuide, login_router
 from peernode.edge.peerwave.routes import peerwave_router
 from peernode.edge.peerwave.tool_routes import tools_router
@@ -39,13 +43,18 @@ def build_app(services: EdgeServices, *, hosts: Iterable[str] = (), addresses: b
     app = routed_app(
         "peernode",
         [
+            # Before OpenAI's own: its models may have any name.
+            openrouter_router(services),
             openai_router(services),
+            completions_router(services),
             embeddings_router(services),
             receipts_router(services),
             account_router(services),
             peerwave_router(services),
             tools_router(services),
             login_router(),
+            nodes_router(services),
+            explorer_router(services),
             health_router(services),
         ],
     )

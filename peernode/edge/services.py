@@ -22,6 +22,7 @@ from peernode.edge.auth import Anonymous
 from peernode.edge.image_fetcher import ImageFetcher, NoFetcher
 from peernode.edge.limits import RateLimits
 from peernode.edge.tools.tool import ServerTool
+from peernode.wire.advert import ModelCard
 from peernode.wire.prices import Prices
 
 if TYPE_CHECKING:  # the ledger's records are read here, never its SQL
@@ -50,6 +51,20 @@ class CatalogModel:
     sees: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class NodeEntry:
+    """One live node as it advertises itself; ``last_seen_s`` is the Unix time of its newest word."""
+
+    peer_id: str
+    models: tuple[ModelCard, ...]
+    addresses: tuple[str, ...]
+    version: str
+    slots: int
+    free_slots: int
+    queued: int
+    last_seen_s: float
+
+
 class Catalog(Protocol):
     """The models a client may ask for now."""
 
@@ -59,9 +74,14 @@ class Catalog(Protocol):
 
 
 class ReceiptLookup(Protocol):
-    """Every recorded part of one request, in order of part; empty when the request is not known here."""
+    """``find``: every recorded part of one request, in order of part; empty when the request is not known here.
+
+    ``recent``: the newest parts of any requests, newest first.
+    """
 
     async def find(self, request_id: str) -> Sequence[ReceiptRecord]: ...
+
+    async def recent(self, limit: int) -> Sequence[ReceiptRecord]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +115,7 @@ class EdgeServices:
     """Everything the public routes need. ``peers`` gives the ids of those who offer something now.
 
     ``anonymous`` says who may come without a key, ``free_allowance`` whether what they use up is limited. ``clock``
-    gives Unix seconds. ``tools`` are those that the node itself runs.
+    gives Unix seconds. ``tools`` are those that the node itself runs, ``nodes`` all live nodes with this one.
     """
 
     runner: JobRunner
@@ -113,6 +133,7 @@ class EdgeServices:
     anonymous: Anonymous = "loopback"
     free_allowance: bool = False
     tools: Sequence[ServerTool] = ()
+    nodes: Callable[[], Sequence[NodeEntry]] = tuple
 
 
 class AdminServices(Protocol):

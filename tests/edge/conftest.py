@@ -123,6 +123,9 @@ class Shelf:
         async def find(self, request_id: str) -> list[ReceiptRecord]:
             return self.held.get(request_id, [])
 
+        async def recent(self, limit: int) -> list[ReceiptRecord]:
+            return [record for records in self.held.values() for record in records][::-1][:limit]
+
 
 @dataclass
 class EdgeUnderTest:

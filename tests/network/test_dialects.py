@@ -86,3 +86,75 @@ class TestPeerwave:
         key = "sk-pn-" + "a" * 10 + "A" * 43
         back = client.post("/api/third-party/auth", data={"redirect": target, "key": key})
         assert (back.status_code, back.headers["location"]) == (303, f"{target}#token={key}")
+
+
+class TestOpenRouter:
+    PATH = "/api/v1/chat/completions"
+
+    def test_usage_and_ids_and_the_same_words_at_every_path(self, client: httpx.Client, network: Network) -> None:
+        body = {"model": MODEL_ID, "messages": [USER], "max_tokens": 12, "temperature": 0}
+        answers = [post(client, path, body) for path in (self.PATH, "/ai/v1/chat/completions", "/v1/chat/completions")]
+        assert len({answer["choices"][0]["message"]["content"] for answer in answers}) == 1
+        assert answers[0]["id"].startswith("gen-")
+        assert answers[0]["usage"]["cost"] == receipt_of(network, answers[0]["request_id"])["payment_amount"]
+        streamed = client.post(self.PATH, json={**body, "stream": True}).text
+        usage = json.loads(streamed.split("\n\n")[-3].removeprefix("data: "))
+        assert usage["usage"]["completion_tokens"] == answers[0]["usage"]["completion_tokens"]
+
+    def test_a_prompt_and_no_model(self, client: httpx.Client) -> None:
+        body = {"prompt": "What is the capital of France?", "max_tokens": 16, "temperature": 0}
+        answer = post(client, self.PATH, body)
+        assert answer["model"] == MODEL_ID
+        assert "Paris" in answer["choices"][0]["text"]
+
+    def test_a_conversation_too_long_for_the_model_loses_its_middle(self, client: httpx.Client) -> None:
+        turns = [
+            {"role": role, "content": f"{at} " + "blah " * 60} for at in range(40) for role in ("user", "assistant")
+        ]
+        messages = [{"role": "system", "content": "Be brief."}, *turns, USER]
+        body = {"model": MODEL_ID, "messages": messages, "max_tokens": 8}
+        answer = post(client, self.PATH, body)
+        assert 500 < answer["usage"]["prompt_tokens"] < 2048
+        for refused in ({**body, "transforms": []}, {**body, "max_tokens": 1_000_000}):
+            assert client.post(self.PATH, json=refused).status_code in (400, 503)
+        error = client.post(self.PATH, json={**body, "transforms": []}).json()["error"]
+        assert error["metadata"]["reason"] == "context_length_exceeded"
+        one = {**body, "messages": [{"role": "user", "content": "long " * 6000}]}
+        assert post(client, self.PATH, one)["usage"]["prompt_tokens"] < 2048
+
+    def test_lists_of_models_and_providers(self, client: httpx.Client, network: Network) -> None:
+        for path in ("/api/v1/models", "/api/v1/chat/models", "/v1/chat/models"):
+            assert client.get(path).json()["data"][0]["id"] == MODEL_ID
+        assert client.get(f"/v1/chat/models/{MODEL_ID}").json()["id"] == MODEL_ID
+        listed = client.get(f"/api/v1/models/{MODEL_ID}/endpoints").json()["data"]["endpoints"]
+        assert {endpoint["tag"] for endpoint in listed} == {provider.peer_id for provider in network.providers}
+        chosen = network.providers[0].peer_id
+        body = {"model": MODEL_ID, "messages": [USER], "max_tokens": 4, "provider": {"only": [listed[0]["tag"]]}}
+        assert post(client, self.PATH, body)["provider"] == listed[0]["tag"]
+        assert chosen in {endpoint["provider_name"] for endpoint in listed}
+
+
+class TestText:
+    def test_texts_echoes_and_log_probabilities(self, client: httpx.Client) -> None:
+        body = {"model": MODEL_ID, "prompt": ["What is the capital of France?", "2 + 2 ="], "temperature": 0}
+        answer = post(client, "/v1/completions", {**body, "echo": True, "max_tokens": 16})
+        texts = [choice["text"] for choice in answer["choices"]]
+        assert [text.startswith(prompt) for text, prompt in zip(texts, body["prompt"], strict=True)] == [True, True]
+        assert "Paris" in texts[0]
+        (choice,) = post(client, "/v1/completions", {**body, "prompt": "Hi", "logprobs": 2, "max_tokens": 6})["choices"]
+        assert "".join(choice["logprobs"]["tokens"]) == choice["text"]
+        assert [len(top) for top in choice["logprobs"]["top_logprobs"]] == [2] * len(choice["logprobs"]["tokens"])
+
+
+class TestExplorer:
+    def test_nodes_and_receipts(self, client: httpx.Client, network: Network) -> None:
+        nodes = {node["peer_id"]: node for node in client.get("/v1/nodes").json()}
+        assert {network.edge.peer_id, *(provider.peer_id for provider in network.providers)} <= nodes.keys()
+        provider = network.providers[0].peer_id
+        assert client.get(f"/api/nodes/{provider}").json()["node"]["models"] == [MODEL_ID]
+        answer = post(client, "/api/chat", ASKED)
+        newest = client.get("/api/recent", params={"limit": 5}).json()["receipts"]
+        assert answer["request_id"] in [row["request_id"] for row in newest]
+        found = client.get(f"/api/r/{answer['request_id']}").json()
+        assert found["receipt"]["receipt_json"]["verified"]["ok"] is True
+        assert [payment["amount"] for payment in found["payments"]] == [answer["Credits"]]

@@ -15,7 +15,7 @@ from peernode.edge.boundary import request_id_of
 from peernode.edge.image_fetcher import fetch_all
 from peernode.edge.job_response import AnswerWriter, JobResponse
 from peernode.edge.openai.chat_request import ChatCall, read_chat_body
-from peernode.edge.openai.completion import AnswerHead, Render, WholeWriter, chat_completion
+from peernode.edge.openai.completion import CHAT_PREFIX, AnswerHead, Render, WholeWriter, chat_completion
 from peernode.edge.openai.images import remote_images
 from peernode.edge.openai.other_names import with_usual_names
 from peernode.edge.openai.stream import StreamWriter
@@ -23,6 +23,7 @@ from peernode.edge.peer_names import with_whole_ids
 from peernode.edge.route_header import NAME
 from peernode.edge.services import EdgeServices
 
+SMALL_CONTEXT = 8192
 # How a dialect writes the answer to a call.
 Form: TypeAlias = Callable[[AnswerHead, ChatCall], AnswerWriter]
 
@@ -43,23 +44,43 @@ def whole(render: Render) -> Form:
     return lambda head, _: WholeWriter(head, render)
 
 
-async def ask_chat(services: EdgeServices, request: Request, body: dict[str, Any], form: Form) -> Response:
+async def ask_chat(
+    services: EdgeServices,
+    request: Request,
+    body: dict[str, Any],
+    form: Form,
+    *,
+    prefix: str = CHAT_PREFIX,
+    shortens: bool = False,
+) -> Response:
     """Run the chat that ``body`` describes. Raises BadRequest, and whatever keeps the caller out."""
     body = with_usual_names(body)
     call = read_chat_body(body, await fetch_all(remote_images(body), services.images))
-    return run_call(services, request, call, [call.request] * call.choices, form)
+    return run_call(services, request, call, [call.request] * call.choices, form, prefix=prefix, shortens=shortens)
 
 
 def run_call(
-    services: EdgeServices, request: Request, call: ChatCall, requests: Sequence[ChatRequest], form: Form
+    services: EdgeServices,
+    request: Request,
+    call: ChatCall,
+    requests: Sequence[ChatRequest],
+    form: Form,
+    *,
+    prefix: str = CHAT_PREFIX,
+    shortens: bool = False,
 ) -> Response:
-    """One job for each of ``requests``, as one answer; the call's own request stands for them where limits count."""
+    """One job for each of ``requests``, as one answer; the call's own request stands for them where limits count.
+
+    ``prefix`` is that of the answer's id. With ``shortens``, conversations too long for a small context are shortened
+    unless the call says otherwise.
+    """
     models = (call.model, *call.wishes.models)
     admission = admit(services, request.scope, models=models, request=call.request, choices=len(requests))
     request_ids = (request_id_of(request.scope), *(services.new_request_id() for _ in requests[1:]))
-    head = AnswerHead(request_ids, int(services.clock()), call.model, tuple(requests))
+    head = AnswerHead(request_ids, int(services.clock()), call.model, tuple(requests), prefix)
     seed = services.new_seed() if call.seed is None else call.seed
     wishes = with_whole_ids(call.wishes, services.peers)
+    shortened = call.middle_out if call.middle_out is not None else shortens and _is_small(services, call.model)
     jobs = [
         ChatJob(
             request_id=request_id,
@@ -73,7 +94,14 @@ def run_call(
             explain=NAME in request.headers,
             dialect=admission.dialect,
             streamed=call.stream,
+            may_be_shortened=shortened,
         )
         for index, (request_id, asked) in enumerate(zip(request_ids, requests, strict=True))
     ]
     return JobResponse(services, jobs, form(head, call), admission)
+
+
+def _is_small(services: EdgeServices, model: str) -> bool:
+    """Whether every node that serves ``model`` has a context of the size up to which OpenRouter transforms unasked."""
+    found = services.catalog.find(model)
+    return found is not None and found.context_length <= SMALL_CONTEXT

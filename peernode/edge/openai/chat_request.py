@@ -27,13 +27,15 @@ from peernode.wire.bounds import MAX_WORDS_BYTES
 
 MAX_STOP_CHARS = 1024
 MAX_CHOICES = 8
+_COMPRESSION = "context-compression"
 
 
 @dataclass(frozen=True, slots=True)
 class ChatCall:
     """One call as the client made it. ``seed`` is None when the client left it to us.
 
-    ``wishes`` name peers as the client does.
+    ``wishes`` name peers as the client does. ``middle_out``: whether a conversation that is too long may be shortened;
+    None where the client does not say.
     """
 
     model: str
@@ -43,6 +45,7 @@ class ChatCall:
     stream: bool
     include_usage: bool
     wishes: Wishes = NO_WISHES
+    middle_out: bool | None = None
 
 
 def read_chat_call(raw: bytes) -> ChatCall:
@@ -63,6 +66,7 @@ def read_chat_body(body: dict[str, Any], fetched: Fetched) -> ChatCall:
         stream=fields.boolean(body.get("stream"), "stream"),
         include_usage=_read_include_usage(body.get("stream_options")),
         wishes=read_wishes(body.get("provider"), tuple(others)),
+        middle_out=_read_transforms(body),
     )
 
 
@@ -96,6 +100,19 @@ def _read_request(body: dict[str, Any], fetched: Fetched) -> ChatRequest:
             "The conversation is too long.", param="messages", cause=f"{size} bytes of {MAX_WORDS_BYTES}"
         )
     return request
+
+
+def _read_transforms(body: dict[str, Any]) -> bool | None:
+    """``transforms``, or its newer name, the plugin "context-compression"; None when neither is there."""
+    transforms, plugins = body.get("transforms"), body.get("plugins")
+    if transforms is not None:
+        if not isinstance(transforms, list) or any(each != "middle-out" for each in transforms):
+            raise BadRequest('transforms can only hold "middle-out".', param="transforms")
+        return bool(transforms)
+    if isinstance(plugins, list):
+        found = next((each for each in plugins if isinstance(each, dict) and each.get("id") == _COMPRESSION), None)
+        return None if found is None else found.get("enabled") is not False
+    return None
 
 
 def _read_limit(body: dict[str, Any]) -> int | None:

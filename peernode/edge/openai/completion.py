@@ -22,6 +22,7 @@ from peernode.errors import PeernodeError
 from peernode.wire.logprobs import Logprobs
 
 MICRO = 1_000_000
+CHAT_PREFIX = "chatcmpl-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +30,14 @@ class AnswerHead:
     """What every object of one answer repeats. ``model`` is the name the client asked for.
 
     ``request_ids`` and ``requests`` have one entry for each choice; the first id is that of the whole answer.
+    ``prefix`` is the dialect's own for ids.
     """
 
     request_ids: tuple[str, ...]
     created: int
     model: str
     requests: tuple[ChatRequest, ...]
+    prefix: str = CHAT_PREFIX
 
     @property
     def request_id(self) -> str:
@@ -42,7 +45,7 @@ class AnswerHead:
 
     @property
     def id(self) -> str:
-        return self.named("chatcmpl-")
+        return self.named(self.prefix)
 
     def named(self, prefix: str) -> str:
         """A dialect's ``prefix`` and the ULID of the request id, so that one lookup serves all."""

@@ -12,12 +12,11 @@ from peernode.edge.openai.asking import ask_chat
 from peernode.edge.openai.chat_request import ChatCall
 from peernode.edge.openai.completion import AnswerHead, WholeWriter
 from peernode.edge.openai.fields import parse_object
-from peernode.edge.openai.model_object import model_object
+from peernode.edge.openai.model_list import model_list
 from peernode.edge.peerwave.lines import LineWriter
 from peernode.edge.peerwave.reply import reply
 from peernode.edge.services import EdgeServices
 from peernode.edge.tools.tool import tool_object
-from peernode.market.routing.model_names import META_MODELS
 
 
 def peerwave_router(services: EdgeServices) -> APIRouter:
@@ -35,11 +34,9 @@ def peerwave_router(services: EdgeServices) -> APIRouter:
 
     @router.get("/models", summary="Models and tools that are here now")
     async def models() -> Response:
-        found = [model_object(model) for model in services.catalog.models()]
-        chosen = [(name, services.catalog.find(name)) for name in META_MODELS]
-        meta = [{**model_object(model), "id": name, "name": name} for name, model in chosen if model is not None]
+        listed = model_list(services.catalog)
         tools = [tool_object(tool) for tool in services.tools]
-        return JSONResponse({"object": "list", "data": found, "models": [*found, *meta], "tools": tools})
+        return JSONResponse({"object": "list", "data": listed, "models": listed, "tools": tools})
 
     return router
 

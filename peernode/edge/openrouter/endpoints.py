@@ -1,0 +1,43 @@
+"""The providers of one model, as OpenRouter lists its endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from peernode.edge.openai.model_object import SUPPORTED, model_object, per_token
+from peernode.edge.services import CatalogModel, NodeEntry
+from peernode.market.routing.model_names import read_model_name
+from peernode.wire.advert import ModelCard
+
+
+def endpoints_object(model: CatalogModel, nodes: Iterable[NodeEntry]) -> dict[str, Any]:
+    """The model's own object, with one endpoint for each node that serves it; ``tag`` is what ``provider`` takes."""
+    wanted = read_model_name(model.id).id
+    found = [(node, card) for node in nodes for card in node.models if card.id == wanted or not wanted]
+    return {**model_object(model), "endpoints": [_endpoint(node, card) for node, card in found]}
+
+
+def _endpoint(node: NodeEntry, card: ModelCard) -> dict[str, Any]:
+    return {
+        "name": f"{node.peer_id} | {card.id}",
+        "model_name": card.id,
+        "provider_name": node.peer_id,
+        "tag": node.peer_id,
+        "context_length": card.context_length,
+        "max_completion_tokens": None,
+        "max_prompt_tokens": None,
+        "quantization": card.quantization,
+        "pricing": {
+            "prompt": per_token(card.price_prompt),
+            "input_cache_read": per_token(card.price_cached),
+            "completion": per_token(card.price_completion),
+            "request": "0",
+            "image": "0",
+        },
+        "supported_parameters": list(SUPPORTED),
+        "status": 0,
+        "throughput": card.decode_tps,
+        "slots": node.slots,
+        "free_slots": node.free_slots,
+    }
