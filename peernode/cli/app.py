@@ -8,6 +8,7 @@ import typer
 
 from peernode.cli import (
     chat,
+    credits_rebuild,
     keys,
     metrics,
     models,
@@ -86,4 +87,5 @@ _credits.command("peers")(credits_.peers)
 _credits.command("grant")(keys.topup)
 _credits.command("settle")(credits_.settle)
 _credits.command("history")(credits_.history)
+_credits.command("rebuild")(credits_rebuild.rebuild)
 app.add_typer(_credits, name="credits")
