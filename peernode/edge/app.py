@@ -34,6 +34,7 @@ from peernode.edge.peerwave.login import LoginGuide, login_router
 from peernode.edge.peerwave.routes import peerwave_router
 from peernode.edge.peerwave.tool_routes import tools_router
 from peernode.edge.receipts import receipts_router
+from peernode.edge.responses.routes import responses_router
 from peernode.edge.services import EdgeServices
 from peernode.errors import PeernodeError
 
@@ -47,6 +48,7 @@ def build_app(services: EdgeServices, *, hosts: Iterable[str] = (), addresses: b
             openrouter_router(services),
             openai_router(services),
             completions_router(services),
+            responses_router(services),
             embeddings_router(services),
             receipts_router(services),
             account_router(services),
