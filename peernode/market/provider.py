@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import structlog
-import trio
 
 from peernode.chat.embedding_request import EmbeddingRequest
 from peernode.chat.errors import BadRequest, NoProvider, ProviderBusy
@@ -19,6 +18,7 @@ from peernode.chat.job_request import JobRequest, read_request
 from peernode.engine import ModelFacts
 from peernode.ledger import ReceiptStore
 from peernode.market.credit.gate import CREDIT, CreditGate, CreditHold, NoLimits
+from peernode.market.durably import durably
 from peernode.market.job_count import JobCount
 from peernode.market.metering import Meter
 from peernode.market.models import EngineStream, OwnModel, OwnModels
@@ -110,6 +110,8 @@ class Work:
             if not self._hold.covers(len(self._meter.ids) + len(event.ids)):
                 self._stream.cancel()
                 return Failed(ProviderBusy("The line of credit is used up.", cause=f"{CREDIT}: used up by this job"))
+            if not self._meter.ids and (took := self._stream.prefill) is not None:
+                self._hold.metered(took.prompt_tokens, took.cached_tokens)
             self._meter.count(event, now_ms=self._provider.clock_ms())
         elif isinstance(event, Finished):
             self._finished = event
@@ -145,7 +147,7 @@ class Work:
             )
             return sign_receipt(receipt, provider.identity)
 
-        signed = await trio.to_thread.run_sync(lambda: provider.store.append(build, now_ms=now_ms))
+        signed = await durably(provider.store.append_soon(build, now_ms=now_ms))
         self._hold.billed(signed.receipt.credits)
         return signed
 

@@ -145,6 +145,7 @@ class JobService:
 
     async def _note_refusal(self, receipt: SignedReceipt, frame: ErrorFrame) -> None:
         log.warning("own_receipt_refused", code=frame.code, reason=frame.sentence)
+        self._provider.credit.refused(receipt)
         body = receipt.receipt
         refusal = Refusal(
             body.request_id, body.part, body.provider, receipt.raw, frame.code, frame.sentence, self._clock_ms()

@@ -39,6 +39,7 @@ class NodeCredit:
             mesh=mesh,
             notes=Settlements(database),
             lines=self.lines,
+            repute=self.repute,
             clock_ms=clock_ms,
         )
         mesh.handle(PROTOCOL, self._settling.handle)

@@ -95,14 +95,14 @@ class CreditView:
             "last_active_ms": position.active_ms or None,
             "closed": standing.closed or None,
             "refuses_us": None if refused is None else asdict(refused),
-            "avoided": self._repute.avoided(standing.peer) or None,
+            "avoided": self._repute.avoided(standing.peer) if self._repute.bills_falsely(standing.peer) else None,
             "marks": [asdict(mark) for mark in marks[:MARKS_SHOWN]],
             "marks_in_all": len(marks),
         }
 
     def note_of(self, peer: str) -> str | None:
         """In two words, what is wrong with the credit between this node and ``peer``; None when nothing is."""
-        if self._repute.avoided(peer):
+        if self._repute.bills_falsely(peer):
             return "billed falsely"
         return "used up" if peer in self._repute.no_credit else None
 

@@ -125,6 +125,8 @@ class Giver:
                 hold.billed(bill)
                 if ending == "signs":
                     self.sign(offer, bill)
+                else:
+                    self.lines.refused(a_receipt(offer))
         except ProviderFailed as err:
             error = err
         return error is None

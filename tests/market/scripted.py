@@ -218,7 +218,7 @@ async def party(
         directory=mesh.directory,
         own=models,
         accepting=lambda: not provider.draining,
-        experience=Experience(rng=random.Random(number)),
+        experience=Experience(rng=random.Random(number), repute=lent.repute if lent else None),
     )
     desk = ReceiptDesk(identity=identity, store=store, clock_ms=now_ms, **({"took": lent.lines.took} if lent else {}))
 

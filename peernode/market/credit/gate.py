@@ -54,6 +54,10 @@ class CreditGate(Protocol):
         """A countersignature is durable here, by whichever way it came; the same one again changes nothing."""
         ...
 
+    def refused(self, receipt: SignedReceipt) -> None:
+        """The coordinator got this receipt and will not sign for it."""
+        ...
+
     def short_voucher(self, receipt: SignedReceipt, made: SignedCountersignature) -> None:
         """A voucher came whose total is less than what its signer owes."""
         ...
@@ -88,6 +92,9 @@ class NoLimits:
         return _NoHold()
 
     def countersigned(self, receipt: SignedReceipt, made: SignedCountersignature) -> None:
+        pass
+
+    def refused(self, receipt: SignedReceipt) -> None:
         pass
 
     def short_voucher(self, receipt: SignedReceipt, made: SignedCountersignature) -> None:

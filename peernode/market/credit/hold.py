@@ -42,11 +42,14 @@ class Purse(Protocol):
 
 
 class Hold:
-    """One job's credit, from the offer to the countersignature. Take it with ``with``."""
+    """One job's credit, from the offer to the countersignature. Take it with ``with``.
+
+    ``signed``: the countersignature is here; ``refused``: its coordinator will not sign.
+    """
 
     def __init__(self, purse: Purse, offer: Offer, request: JobRequest, context_length: int) -> None:
         self.peer, self.request_id, self.part = offer.coordinator, offer.request_id, offer.part
-        self.signed = False
+        self.signed = self.refused = False
         self.aside = 0
         self._purse = purse
         self._prices = offer.prices
@@ -110,7 +113,7 @@ class Hold:
         if not self._bill:
             return None
         code = error.code if isinstance(error, PeernodeError) else ""
-        withheld = error is None or code in {SILENCE, "bad_request"}
+        withheld = self.refused or code in {SILENCE, "bad_request"}
         reasons = {SILENCE: "no countersignature came in time", "bad_request": "the countersignature was false"}
-        reason = reasons.get(code, "the receipt was refused" if withheld else "the stream broke off before it")
+        reason = reasons.get(code, "the receipt was refused" if withheld else "the stream broke off")
         return Unsigned(self._bill, withheld=withheld, reason=reason)

@@ -179,6 +179,11 @@ class CreditLines:
         self._positions[peer] = self._of(peer).gave(made.countersignature.cumulative, self._clock_ms())
         self._keep(peer)
 
+    def refused(self, receipt: SignedReceipt) -> None:
+        body = receipt.receipt
+        if (hold := self._running.get((body.request_id, body.part))) is not None:
+            hold.refused = True
+
     def short_voucher(self, receipt: SignedReceipt, made: SignedCountersignature) -> None:
         peer, total = made.countersignature.coordinator, made.countersignature.cumulative
         reason = f"a voucher over {total} micro-credits is less than what it signed for before"

@@ -25,6 +25,8 @@ MOST_AVOIDED_MS = 86_400_000
 # False receipts that are older count no more.
 REMEMBERED_MS = 7 * 86_400_000
 MAX_REFUSALS = 4096
+# Whoever gives no more credit is not asked again so soon, unless something was settled.
+ASK_AGAIN_MS = 60_000
 
 
 class MarkLedger(Protocol):
@@ -91,11 +93,21 @@ class Repute:
         """A job with ``peer`` ended with a true receipt."""
         self.no_credit.pop(peer, None)
 
+    def settled(self, peer: str) -> None:
+        """``peer`` says that this node settled with it: it may be asked again."""
+        self.no_credit.pop(peer, None)
+
+    def bills_falsely(self, peer: str) -> bool:
+        """Whether it is avoided for that now."""
+        return peer in self._false and self._left_ms(peer, self._clock_ms()) > 0
+
     def avoided(self, peer: str) -> str:
         """Why no job is to be sent to ``peer`` now; empty when one may."""
-        if peer not in self._false:
-            return ""
-        left_ms = self._left_ms(peer, self._clock_ms())
+        now_ms = self._clock_ms()
+        refused = self.no_credit.get(peer)
+        if refused is not None and now_ms - refused.at_ms < ASK_AGAIN_MS:
+            return f"gives no more credit ({refused.reason})"
+        left_ms = self._left_ms(peer, now_ms) if peer in self._false else 0
         return f"billed falsely, avoided for {-(-left_ms // 60_000)} min more" if left_ms > 0 else ""
 
     def _left_ms(self, peer: str, now_ms: int) -> int:

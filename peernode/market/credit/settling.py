@@ -14,6 +14,7 @@ import trio
 from peernode.ledger.line_records import KeptNote
 from peernode.ledger.settlements import Settlements
 from peernode.market.credit.lines import CreditLines
+from peernode.market.credit.repute import Repute
 from peernode.mesh import FrameStream, Mesh, MeshError
 from peernode.wire.credit_frames import (
     PROTOCOL,
@@ -52,6 +53,7 @@ class Settling:
         mesh: Mesh,
         notes: Settlements,
         lines: CreditLines,
+        repute: Repute,
         clock_ms: Callable[[], int],
     ) -> None:
         self._identity = identity
@@ -59,6 +61,7 @@ class Settling:
         self._mesh = mesh
         self._notes = notes
         self._lines = lines
+        self._repute = repute
         self._clock_ms = clock_ms
         self._refused: dict[str, int] = {}
 
@@ -97,6 +100,7 @@ class Settling:
         now_ms = self._clock_ms()
         settled = await trio.to_thread.run_sync(lambda: self._notes.post_note(signed, now_ms=now_ms))
         self._lines.has_repaid(note.creditor, settled)
+        self._repute.settled(note.creditor)
         log.info("settlement_taken", creditor=note.creditor, amount=note.amount, settled=settled)
         return PostedFrame(settled)
 
