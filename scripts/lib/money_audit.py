@@ -96,6 +96,12 @@ def missing(seen: Mapping[str, str], sides: list[Side]) -> list[str]:
     return found
 
 
+def held(home: Path, peer: str) -> int:
+    """Micro-credits that are set aside for clients' requests."""
+    with _opened(home, peer) as database:
+        return sum(Books(database).balances("held:").values())
+
+
 @contextmanager
 def _opened(home: Path, peer: str) -> Iterator[Database]:
     database = Database.open_readonly(home / "ledger.db", own=peer)

@@ -193,10 +193,12 @@ class NodeProcess:
             self._news.notify_all()
 
 
-def chat_stream(url: str, body: dict[str, Any], *, timeout_s: float = 120.0) -> Any:
+def chat_stream(
+    url: str, body: dict[str, Any], *, timeout_s: float = 120.0, headers: dict[str, str] | None = None
+) -> Any:
     """The SSE data objects of one streamed chat completion; the last before the end is whatever the node sent last."""
     with (
-        httpx.Client(timeout=timeout_s) as client,
+        httpx.Client(timeout=timeout_s, headers=headers) as client,
         client.stream("POST", f"{url}/v1/chat/completions", json={**body, "stream": True}) as answer,
     ):
         if answer.status_code != 200:
