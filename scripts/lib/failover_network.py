@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ KINDS = ("kill", "stop", *FAULTS)
 # Until a provider that was broken is in the directory again and asked again: start, model, the longest first pause.
 BACK_S = 60.0
 RETRY_S = 0.2
+# Until the receipt for a part whose provider was lost is here, once that provider is back.
+RECEIPTS_S = 60.0
 NO_HEDGE = "[routing]\nhedge = false\n"
 
 
@@ -110,11 +112,21 @@ class FailoverNetwork:
                 raise NodeFailed(f"{self.providers[victim].name} did not come back: {answer.text[:500]}")
             time.sleep(RETRY_S)
 
-    def aimed(self, body: dict[str, Any], *, only: int | None = None, first: int | None = None) -> dict[str, Any]:
-        """``body`` for one provider alone, or for that one first."""
+    def aimed(
+        self,
+        body: dict[str, Any],
+        *,
+        only: int | None = None,
+        first: int | None = None,
+        among: Sequence[int] | None = None,
+    ) -> dict[str, Any]:
+        """``body`` for one provider alone, or for that one first; ``among``: and for nobody else but these."""
         if only is not None:
             return {**body, "provider": {"only": [self.providers[only].peer_id]}}
-        return body if first is None else {**body, "provider": {"order": [self.providers[first].peer_id]}}
+        wishes = {} if among is None else {"only": [self.providers[each].peer_id for each in among]}
+        if first is not None:
+            wishes["order"] = [self.providers[first].peer_id]
+        return {**body, "provider": wishes} if wishes else body
 
     def ask(
         self, body: dict[str, Any], on_token: Callable[[StreamedAnswer], None] = lambda answer: None
@@ -141,6 +153,13 @@ class FailoverNetwork:
         """The parts of the answer that have a receipt at the edge, with ``countersignature`` and ``receipt``."""
         found = httpx.get(f"{self.edge.url}/v1/receipts/{answer.request_id}", timeout=30)
         return list(found.json()["parts"]) if found.status_code == 200 else []
+
+    def all_receipts(self, answer: StreamedAnswer, parts: int, *, within_s: float = RECEIPTS_S) -> list[dict[str, Any]]:
+        """``receipts``, as soon as there is one for each of so many parts; what there is when that takes too long."""
+        deadline = time.monotonic() + within_s
+        while len(found := self.receipts(answer)) < parts and time.monotonic() < deadline:
+            time.sleep(RETRY_S)
+        return found
 
 
 def chat(prompt: str, **more: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -48,24 +49,30 @@ def judge(
     if not said.startswith(answer.text) or (answer.reasons == ["length"] and said != answer.text):
         broken.append("the text is not that of the tokens")
     gap_s = answer.stamps[seam] - answer.stamps[seam - 1] if 0 < seam < len(answer.stamps) else 0.0
-    broken += receipt_faults(answer, seam, receipts)
+    broken += receipt_faults(answer, seams, receipts)
     return Verdict(kind, seam, gap_s, alike, identical, len(seams) + 1 - len(receipts), broken)
 
 
-def receipt_faults(answer: StreamedAnswer, seam: int, receipts: Sequence[dict[str, Any]]) -> list[str]:
-    """What is wrong with the receipt of the last part, which begins behind ``seam`` tokens."""
+def receipt_faults(answer: StreamedAnswer, seams: Sequence[int], receipts: Sequence[dict[str, Any]]) -> list[str]:
+    """What is wrong with the receipts of the parts: each for exactly its own tokens, and of the last one its text.
+
+    Where some have none yet, only the last one is looked at.
+    """
     if not receipts:
         return ["no part has a receipt"]
-    last = receipts[-1]
-    receipt, found = last["receipt"], []
-    if not last["verified"]["ok"] or last["countersignature"] is None:
-        found.append("the last receipt is not verified and countersigned")
-    if receipt["completion_tokens"] != len(answer.tokens) - seam:
-        found.append(
-            f"the last receipt bills {receipt['completion_tokens']} tokens of {len(answer.tokens)}, {seam} were there"
-        )
-    own = answer.text[len(complete(answer.tokens[:seam])) :]
-    if receipt["text_digest"] != text_digest(own).hex():
+    bounds = [0, *seams, len(answer.tokens)]
+    sizes = [end - begin for begin, end in itertools.pairwise(bounds)]
+    found = []
+    for place, (part, size) in enumerate(zip(reversed(receipts), reversed(sizes), strict=False)):
+        name = "last receipt" if place == 0 else f"receipt of the lost part {len(sizes) - place}"
+        if place and len(receipts) != len(sizes):
+            break
+        if not part["verified"]["ok"] or part["countersignature"] is None:
+            found.append(f"the {name} is not verified and countersigned")
+        if (billed := part["receipt"]["completion_tokens"]) != size:
+            found.append(f"the {name} bills {billed} tokens, its part has {size} of {len(answer.tokens)}")
+    own = answer.text[len(complete(answer.tokens[: seams[-1]])) :]
+    if receipts[-1]["receipt"]["text_digest"] != text_digest(own).hex():
         found.append("the last receipt is for another text than its part's")
     return found
 

@@ -40,6 +40,15 @@ def test_a_seam_that_nobody_sees_is_fine() -> None:
     assert verdict.gap_s == pytest.approx(4.1)
 
 
+def test_every_part_has_a_receipt_for_exactly_its_own_tokens() -> None:
+    lost = receipt(SEAM, "Once upon a")
+    verdict = judge("kill", answer(), answer(), [SEAM], [lost, receipt()])
+    assert (verdict.broken, verdict.unreceipted) == ([], 0)
+    for wrong in (receipt(SEAM + 1), receipt(0), {**lost, "countersignature": None}):
+        (said,) = judge("kill", answer(), answer(), [SEAM], [wrong, receipt()]).broken
+        assert "the receipt of the lost part 1" in said
+
+
 def test_who_goes_on_otherwise_behind_the_seam_is_told_apart_and_is_no_fault() -> None:
     other = [*TOKENS[:4], b"ger", *TOKENS[5:]]
     verdict = judge("kill", answer(other), answer(), [SEAM], [receipt(text=" tiger été")])
