@@ -15,6 +15,7 @@ from peernode.chat.errors import ReceiptRefused
 from peernode.ledger import ReceiptConflict, ReceiptStore, Refusal
 from peernode.ledger.open_jobs import BROKEN, GIVEN_UP, OpenJob, OpenJobs, PartKey
 from peernode.market.delivery import Delivery
+from peernode.market.durably import durably
 from peernode.market.orders import Ordered
 from peernode.market.recovery.claims import Claim, check_claimed
 from peernode.market.recovery.errors import StillRunning, UnknownPart
@@ -182,7 +183,7 @@ class OrderedParts:
             )
             return sign_countersignature(body, self._identity)
 
-        made = await trio.to_thread.run_sync(lambda: self._store.countersign(signed, build, now_ms=now_ms))
+        made = await durably(self._store.countersign_soon(signed, build, now_ms=now_ms))
         self._took(receipt.provider, made.countersignature.cumulative)
         # Settled: whoever asks now what may still come to be owed must not count it.
         self._forget(PartKey("ordered", receipt.request_id, receipt.part, receipt.provider))

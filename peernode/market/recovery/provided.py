@@ -18,6 +18,7 @@ from peernode.chat.job_request import JobRequest
 from peernode.engine import ModelFacts
 from peernode.ledger import ReceiptRecord, ReceiptStore
 from peernode.ledger.open_jobs import GIVEN_UP, OpenJob, OpenJobs, PartKey
+from peernode.market.durably import durably
 from peernode.market.patience import MOST_UNACKNOWLEDGED
 from peernode.market.recovery.claims import Times, lost_receipt
 from peernode.market.recovery.errors import NotWhatWasSent, StillRunning, UnknownPart
@@ -162,7 +163,7 @@ class ProvidedParts:
     async def keep(self, receipt: SignedReceipt, made: SignedCountersignature) -> None:
         """Store a countersignature, which closes the part. Raises BadRequest if it is not of ``receipt``."""
         check_countersignature(made, receipt)
-        await trio.to_thread.run_sync(lambda: self._store.add_countersignature(made, now_ms=self._clock_ms()))
+        await durably(self._store.add_countersignature_soon(made, now_ms=self._clock_ms()))
         body = receipt.receipt
         self._forget(PartKey("provided", body.request_id, body.part, body.coordinator))
 
