@@ -38,9 +38,10 @@ def eligible_cards(candidates: Iterable[Candidate], request: JobRequest, wishes:
     return kept or [candidate.card for candidate in found]
 
 
-def quote(cards: Sequence[ModelCard], request: JobRequest) -> int:
+def quote(cards: Iterable[ModelCard], request: JobRequest) -> int:
     """Micro-credits that the dearest of ``cards`` could ask for the whole request; 0 without cards."""
-    return max((_most(card, request) for card in cards), default=0)
+    sizes = prompt_sizes(request)
+    return max((_most(card, request, sizes) for card in set(cards)), default=0)
 
 
 def limited(cards: Sequence[ModelCard], request: JobRequest, available: int) -> ChatRequest | None:
@@ -50,23 +51,24 @@ def limited(cards: Sequence[ModelCard], request: JobRequest, available: int) -> 
     """
     if not isinstance(request, ChatRequest) or request.max_tokens is not None or not cards:
         return None
-    most = min(_affordable(card, request, available) for card in cards)
+    sizes = prompt_sizes(request)
+    most = min(_affordable(card, sizes, available) for card in set(cards))
     return replace(request, max_tokens=most) if most >= LEAST_COMPLETION else None
 
 
-def prompt_tokens_at_most(card: ModelCard, request: JobRequest) -> int:
-    """Tokens of the prompt, over all inputs where there are several."""
+def prompt_sizes(request: JobRequest) -> list[int]:
+    """The most tokens that each prompt of the request has, if the context is long enough: one, or one an input."""
     if isinstance(request, EmbeddingRequest):
         sizes = (len(text.encode()) if isinstance(text, str) else len(text) for text in request.inputs)
-        return sum(min(card.context_length, size + MESSAGE_TOKENS) for size in sizes)
-    images = [image for message in request.messages for image in message.images]
-    words = len(canonical.encode(request.to_fields())) - sum(len(image.data) for image in images)
-    added = TEMPLATE_TOKENS + MESSAGE_TOKENS * len(request.messages) + IMAGE_TOKENS * len(images)
-    return min(card.context_length, words + added)
+        return [size + MESSAGE_TOKENS for size in sizes]
+    images = sum(len(message.images) for message in request.messages)
+    bare = tuple(replace(message, images=()) if message.images else message for message in request.messages)
+    words = len(canonical.encode(replace(request, messages=bare).to_fields()))
+    return [words + TEMPLATE_TOKENS + MESSAGE_TOKENS * len(request.messages) + IMAGE_TOKENS * images]
 
 
-def _most(card: ModelCard, request: JobRequest) -> int:
-    prompt, prompt_price = prompt_tokens_at_most(card, request), _prompt_price(card)
+def _most(card: ModelCard, request: JobRequest, sizes: Sequence[int]) -> int:
+    prompt, prompt_price = _prompt_tokens(card, sizes), _prompt_price(card)
     if isinstance(request, EmbeddingRequest):
         return -(-prompt * prompt_price // _PER)
     completion = min(request.max_tokens or card.context_length, card.context_length)
@@ -75,12 +77,16 @@ def _most(card: ModelCard, request: JobRequest) -> int:
     return -(-(total - beyond * min(prompt_price, card.price_completion)) // _PER)
 
 
-def _affordable(card: ModelCard, request: ChatRequest, available: int) -> int:
+def _affordable(card: ModelCard, sizes: Sequence[int], available: int) -> int:
     """Tokens of an answer, at most those of a context."""
-    left = available * _PER - prompt_tokens_at_most(card, request) * _prompt_price(card)
+    left = available * _PER - _prompt_tokens(card, sizes) * _prompt_price(card)
     if left < 0:
         return 0
     return card.context_length if not card.price_completion else min(left // card.price_completion, card.context_length)
+
+
+def _prompt_tokens(card: ModelCard, sizes: Sequence[int]) -> int:
+    return sum(min(size, card.context_length) for size in sizes)
 
 
 def _prompt_price(card: ModelCard) -> int:
