@@ -15,6 +15,7 @@ from peernode.cli import (
     peers,
     ping,
     receipts,
+    receipts_audit,
     receipts_export,
     receipts_prove,
     receipts_recover,
@@ -77,6 +78,7 @@ _receipts.command("show")(receipts.show)
 _receipts.command("recover")(receipts_recover.recover)
 _receipts.command("verify")(receipts_verify.verify)
 _receipts.command("prove")(receipts_prove.prove)
+_receipts.command("audit")(receipts_audit.audit)
 _receipts.command("export")(receipts_export.export)
 _receipts.command("import")(receipts_export.import_receipts)
 app.add_typer(_receipts, name="receipts")

@@ -20,6 +20,7 @@ from peernode.edge.app import build_app
 from peernode.edge.bind import Bind, is_loopback
 from peernode.edge.credit_routes import credit_router
 from peernode.edge.image_fetcher import DomainFetcher, NoFetcher
+from peernode.edge.log_routes import log_router
 from peernode.edge.recovery_routes import recovery_router
 from peernode.edge.serve import serve_app
 from peernode.edge.services import EdgeServices, JobLimits, Readiness
@@ -170,7 +171,7 @@ class Node:
             store.database,
             identity=identity,
             network=network,
-            directory=self._mesh.directory,
+            mesh=self._mesh,
             clock_ms=_now_ms,
             shun=self._candidates.experience.breakers.banish,
         )
@@ -230,7 +231,10 @@ class Node:
         services = self._edge_services()
         token = secrets.token_urlsafe(32)
         admin_app = build_admin_app(
-            services, self._admin, token, further=[recovery_router(self._recovery), credit_router(self._credit.view)]
+            services,
+            self._admin,
+            token,
+            further=[recovery_router(self._recovery), credit_router(self._credit.view), log_router(self._log)],
         )
 
         async def start(app: object, bind: Bind, name: str) -> Bind:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import structlog
@@ -11,16 +12,17 @@ from peernode.ledger import Database
 from peernode.ledger.log import ReceiptLog
 from peernode.ledger.log_heads import LogHeads
 from peernode.ledger.log_verification import verify_log
+from peernode.market.log_audit import LogAuditor
 from peernode.market.log_keeper import LogKeeper
 from peernode.market.log_watch import LogWatch
-from peernode.mesh import Directory
+from peernode.mesh import Mesh
 from peernode.wire.identity import Identity
 
 log = structlog.get_logger(__name__)
 
 
 class OwnLog:
-    """``keeper`` signs for the log, ``run`` watches the adverts of ``directory``; ``shun`` as for ``LogWatch``."""
+    """``keeper`` signs for the log, ``run`` watches the adverts of others; ``shun`` as for ``LogWatch``."""
 
     def __init__(
         self,
@@ -28,14 +30,20 @@ class OwnLog:
         *,
         identity: Identity,
         network: str,
-        directory: Directory,
+        mesh: Mesh,
         clock_ms: Callable[[], int],
         shun: Callable[[str, str], None],
     ) -> None:
         self.keeper = LogKeeper(identity=identity, network=network, log=ReceiptLog(database), clock_ms=clock_ms)
         self._watch = LogWatch(
-            directory=directory, heads=LogHeads(database), own=identity.peer_id, clock_ms=clock_ms, shun=shun
+            directory=mesh.directory, heads=LogHeads(database), own=identity.peer_id, clock_ms=clock_ms, shun=shun
         )
+
+        self._auditor = LogAuditor(mesh=mesh, database=database)
+
+    async def audit(self, peer: str) -> Mapping[str, Any]:
+        """Hold a peer's log against its own words, as plain JSON values. Raises a MeshError or a JobError."""
+        return asdict(await self._auditor.audit(peer))
 
     async def run(self) -> None:
         """Watch until cancelled."""

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from peernode.ledger import ReceiptStore
+from peernode.ledger.log import ReceiptLog
 from peernode.market.desk import ReceiptDesk
+from peernode.market.log_audit import LogAnswers
 from peernode.market.recovery.peers import DirectoryPeers
 from peernode.market.recovery.recovery import Recovery
 from peernode.market.recovery.service import ReceiptService
@@ -33,7 +35,14 @@ class NodeRecovery:
         release: Callable[[str], object],
         running: Callable[[str], bool],
     ) -> None:
-        service = ReceiptService(mesh=mesh, store=store, ordered=desk.parts, provided=jobs.parts, keep=jobs.keep)
+        service = ReceiptService(
+            mesh=mesh,
+            store=store,
+            ordered=desk.parts,
+            provided=jobs.parts,
+            keep=jobs.keep,
+            answer_log=LogAnswers(ReceiptLog(store.database)).answer,
+        )
         mesh.handle(PROTOCOL, service.handle)
         self._recovery = Recovery(
             service,

@@ -1,7 +1,7 @@
 """Messages on the protocol ``/peernode/receipts/1``, as canonical lists [type, fields…].
 
 One stream is about one thing: a part that broke off (claim, ask) or the receipts of a request (fetch). It ends with
-Done, Records, Nothing or Error. Types from 16 on are left to what is said of the log.
+Done, Records, Nothing or Error. Types from 16 on are about the log (``log_frames``).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from peernode.wire.canonical import Value
 from peernode.wire.countersignature import MAX_COUNTERSIGNATURE_BYTES
 from peernode.wire.errors import BadSchema
 from peernode.wire.fields import FieldReader
+from peernode.wire.log_frames import LOG_DECODERS, GrowthFrame, LogFrame, PathFrame, PlaceFrame
 from peernode.wire.receipt import MAX_RECEIPT_BYTES
 
 PROTOCOL = "/peernode/receipts/1"
@@ -104,6 +105,7 @@ ReceiptTalkFrame: TypeAlias = (
     | RecordsFrame
     | NothingFrame
     | ReceiptErrorFrame
+    | LogFrame
 )
 
 
@@ -129,6 +131,8 @@ def encode_receipt_frame(frame: ReceiptTalkFrame) -> bytes:
             fields = [8, reason[:256]]
         case ReceiptErrorFrame(code, sentence):
             fields = [9, code[:64], sentence[:512]]
+        case GrowthFrame() | PlaceFrame() | PathFrame():
+            fields = frame.to_fields()
     return canonical.encode(fields)
 
 
@@ -181,4 +185,5 @@ DECODERS: dict[int, Callable[[FieldReader], ReceiptTalkFrame]] = {
     7: lambda read: RecordsFrame(read.items("records", _record, most=MAX_RECORDS)),
     8: lambda read: NothingFrame(read.text("reason")),
     9: lambda read: ReceiptErrorFrame(read.text("code", most=64), read.text("sentence", most=512)),
+    **LOG_DECODERS,
 }

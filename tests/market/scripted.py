@@ -18,12 +18,14 @@ from peernode.chat.job import ChatJob, JobRunner
 from peernode.chat.request import ChatRequest
 from peernode.engine import EngineLoad, ModelFacts
 from peernode.ledger import ReceiptStore
+from peernode.ledger.log import ReceiptLog
 from peernode.market.advertising import LEASE_MS
 from peernode.market.candidates import Candidates
 from peernode.market.coordinator import Coordinator
 from peernode.market.desk import Ordered, ReceiptDesk
 from peernode.market.experience import Experience
 from peernode.market.local import LocalRunner
+from peernode.market.log_audit import LogAnswers
 from peernode.market.models import OwnModel, OwnModels
 from peernode.market.provider import Provider
 from peernode.market.recovery.peers import DirectoryPeers
@@ -231,7 +233,14 @@ async def party(
         identity=identity, network=NETWORK, candidates=candidates, runner_for=runner_for, rng=random.Random(number)
     )
     made = Party(identity, mesh, store, engine, provider, coordinator, candidates, lent)
-    receipts = ReceiptService(mesh=mesh, store=store, ordered=desk.parts, provided=jobs.parts, keep=jobs.keep)
+    receipts = ReceiptService(
+        mesh=mesh,
+        store=store,
+        ordered=desk.parts,
+        provided=jobs.parts,
+        keep=jobs.keep,
+        answer_log=LogAnswers(ReceiptLog(store.database)).answer,
+    )
     mesh.handle(RECEIPTS_PROTOCOL, receipts.handle)
     made.recovery = Recovery(
         receipts, DirectoryPeers(mesh.directory), rng=random.Random(number), clock_ms=now_ms, give_up_s=give_up_s

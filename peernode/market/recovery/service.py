@@ -22,6 +22,7 @@ from peernode.market.recovery.talk import NothingDue, ReceiptTalk, Refused, of_k
 from peernode.mesh import FrameStream, Mesh
 from peernode.wire.countersignature import SignedCountersignature, open_countersignature
 from peernode.wire.errors import WireError
+from peernode.wire.log_frames import GrowthFrame, LogAsk, PathFrame, PlaceFrame
 from peernode.wire.receipt import SignedReceipt
 from peernode.wire.receipt_frames import (
     MAX_RECORDS,
@@ -40,21 +41,30 @@ from peernode.wire.receipt_frames import (
 log = structlog.get_logger(__name__)
 
 Keep = Callable[[SignedReceipt, SignedCountersignature], Awaitable[None]]
+AnswerLog = Callable[[LogAsk], Awaitable[PathFrame]]
 # What came of a part.
 SETTLED, NOTHING, REFUSED = "settled", "nothing_due", "refused"
 
 
 class ReceiptService:
-    """``keep`` stores a countersignature as this node's provider does."""
+    """``keep`` stores a countersignature as this node's provider does, ``answer_log`` proves what is in its log."""
 
     def __init__(
-        self, *, mesh: Mesh, store: ReceiptStore, ordered: OrderedParts, provided: ProvidedParts, keep: Keep
+        self,
+        *,
+        mesh: Mesh,
+        store: ReceiptStore,
+        ordered: OrderedParts,
+        provided: ProvidedParts,
+        keep: Keep,
+        answer_log: AnswerLog,
     ) -> None:
         self.ordered = ordered
         self.provided = provided
         self._mesh = mesh
         self._store = store
         self._keep = keep
+        self._answer_log = answer_log
 
     async def handle(self, stream: FrameStream) -> None:
         """One conversation that a peer opened."""
@@ -68,6 +78,8 @@ class ReceiptService:
                     await self._answer_ask(talk, frame)
                 case FetchFrame(request_id):
                     await talk.send(RecordsFrame(await self._records(request_id, talk.peer_id)))
+                case GrowthFrame() | PlaceFrame():
+                    await talk.send(await self._answer_log(frame))
                 case _:
                     raise BadRequest("That does not open a conversation.", cause=type(frame).__name__)
         except (Refused, NothingDue) as err:
