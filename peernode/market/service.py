@@ -208,7 +208,10 @@ class _Serving:
         async for event in self._work:
             if isinstance(event, Tokens):
                 if self._work.tokens - self._part.acknowledged >= MOST_UNACKNOWLEDGED:
-                    await self._await_acknowledgement()
+                    overdue = await self._await_acknowledgement()
+                    if overdue is not None:
+                        self._stop()
+                        return Failed(overdue)
                 now = trio.current_time()
                 self._batch.add(event, now=now)
                 if now >= self._batch.due:
@@ -220,14 +223,15 @@ class _Serving:
                 return event
         raise AssertionError("an engine's stream stopped without its end")
 
-    async def _await_acknowledgement(self) -> None:
-        """Go no further than the coordinator vouches for. Raises ProviderFailed when it does not in time."""
+    async def _await_acknowledgement(self) -> ProviderFailed | None:
+        """Go no further than the coordinator vouches for; an error when it does not in time."""
         await self._flush()
         with trio.move_on_after(ACK_S) as patience:
             while self._work.tokens - self._part.acknowledged >= MOST_UNACKNOWLEDGED and not self._stopped:
                 await self._part.heard.wait()
         if patience.cancelled_caught:
-            raise ProviderFailed("No acknowledgement came in time.", cause=f"{self._work.tokens} tokens are sent")
+            return ProviderFailed("No acknowledgement came in time.", cause=f"{self._work.tokens} tokens are sent")
+        return None
 
     async def _tell_in_turn(self, frame: JobFrame) -> None:
         async with self._sending:
