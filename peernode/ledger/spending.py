@@ -7,6 +7,7 @@ never costs its client more than was held for it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
@@ -61,7 +62,7 @@ class Bounds:
 
 
 class Spending:
-    """What the keys of one ledger spend. Methods block."""
+    """What the keys of one ledger spend. Methods block; those named ``…_soon`` give a future at once."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -71,11 +72,17 @@ class Spending:
 
         Raises NoSuchKey, NotActive or Short.
         """
-        return self._database.writer.run(lambda db: begin(db, request, bounds))
+        return self.begin_soon(request, bounds).result()
+
+    def begin_soon(self, request: ClientRequest, bounds: Bounds) -> Future[int]:
+        return self._database.writer.submit(lambda db: begin(db, request, bounds))
 
     def end(self, request_id: str, *, now_ms: int, keep: int = 0) -> int:
         """Give back what is held beyond ``keep``; how much that was. Durable when this returns."""
-        return self._database.writer.run(lambda db: release(db, request_id, now_ms, keep=keep))
+        return self.end_soon(request_id, now_ms=now_ms, keep=keep).result()
+
+    def end_soon(self, request_id: str, *, now_ms: int, keep: int = 0) -> Future[int]:
+        return self._database.writer.submit(lambda db: release(db, request_id, now_ms, keep=keep))
 
     def standing(self, key_id: str, *, now_ms: int) -> Standing:
         """One key's money at this moment."""

@@ -6,7 +6,6 @@ its own.
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,7 +32,7 @@ class _Left:
 class FreePurse:
     """Pays for jobs whose payer is FREE and an address. ``most`` micro-credits each, refilled by ``hourly`` an hour.
 
-    ``clock`` gives seconds. May be used from several threads.
+    ``clock`` gives seconds.
     """
 
     def __init__(self, *, most: int, hourly: int, clock: Callable[[], float]) -> None:
@@ -41,13 +40,9 @@ class FreePurse:
         self._hourly = hourly
         self._clock = clock
         self._addresses: OrderedDict[str, _Left] = OrderedDict()
-        self._lock = threading.Lock()
 
-    def hold(self, job: ChatJob, bounds: Bounds) -> int:
-        with self._lock:
-            return self._hold(self._left(job.payer), bounds)
-
-    def _hold(self, left: _Left, bounds: Bounds) -> int:
+    async def hold(self, job: ChatJob, bounds: Bounds) -> int:
+        left = self._left(job.payer)
         if bounds.least > left.amount:
             missing = bounds.least - left.amount
             reachable = self._hourly > 0 and bounds.least <= self._most
@@ -61,11 +56,10 @@ class FreePurse:
         left.amount -= held
         return held
 
-    def end(self, job: ChatJob, held: int, outcome: Outcome) -> None:
+    async def end(self, job: ChatJob, held: int, outcome: Outcome) -> None:
         cost = 0 if outcome.failed else min(held, outcome.cost)
-        with self._lock:
-            left = self._left(job.payer)
-            left.amount = min(float(self._most), left.amount + held - cost)
+        left = self._left(job.payer)
+        left.amount = min(float(self._most), left.amount + held - cost)
 
     def _left(self, payer: str) -> _Left:
         now_s = self._clock()

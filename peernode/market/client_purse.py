@@ -25,6 +25,7 @@ from peernode.market.client_errors import (
     UnknownKey,
     credits_text,
 )
+from peernode.market.durably import durably
 
 TOP_UP = "Have it topped up (`peernode keys topup`), or ask for fewer tokens."
 
@@ -41,13 +42,13 @@ class Outcome:
 
 
 class Purse(Protocol):
-    """Whatever pays for a job. Methods may block."""
+    """Whatever pays for a job."""
 
-    def hold(self, job: ChatJob, bounds: Bounds) -> int:
+    async def hold(self, job: ChatJob, bounds: Bounds) -> int:
         """Set aside before the job is sent out; how much. Raises the JobError that the client is to hear."""
         ...
 
-    def end(self, job: ChatJob, held: int, outcome: Outcome) -> None:
+    async def end(self, job: ChatJob, held: int, outcome: Outcome) -> None:
         """Give back what is left."""
         ...
 
@@ -65,11 +66,11 @@ class LedgerPurse:
         self._clock_ms = clock_ms
         self._kept = kept
 
-    def hold(self, job: ChatJob, bounds: Bounds) -> int:
+    async def hold(self, job: ChatJob, bounds: Bounds) -> int:
         now_ms = self._clock_ms()
         request = ClientRequest(job.request_id, job.payer, job.model, job.dialect, job.streamed, now_ms)
         try:
-            return self._spending.begin(request, bounds)
+            return await durably(self._spending.begin_soon(request, bounds))
         except NotActive as err:
             raise refusal(err.state) from err
         except NoSuchKey as err:
@@ -79,10 +80,10 @@ class LedgerPurse:
         except LedgerError as err:
             raise AccountsUnavailable("The accounts cannot be used now.", remedy="Try again in a while.") from err
 
-    def end(self, job: ChatJob, held: int, outcome: Outcome) -> None:
+    async def end(self, job: ChatJob, held: int, outcome: Outcome) -> None:
         """Receipts took what they cost from the hold already; those of broken parts may still come."""
         keep = self._kept(job.request_id) if self._kept is not None and not outcome.failed else 0
-        self._spending.end(job.request_id, now_ms=self._clock_ms(), keep=keep)
+        await durably(self._spending.end_soon(job.request_id, now_ms=self._clock_ms(), keep=keep))
 
 
 def release_forgotten(

@@ -77,7 +77,7 @@ class PaidRunner:
     async def _produce(self, job: ChatJob, emit: Emit) -> None:
         plan, purse = self._plan(job), self._purse_of(job)
         try:
-            held = await trio.to_thread.run_sync(purse.hold, job, plan.bounds)
+            held = await purse.hold(job, plan.bounds)
         except JobError as err:
             await emit(Failed(err))
             return
@@ -89,7 +89,7 @@ class PaidRunner:
                     course.follow(event)
                     if isinstance(event, Receipted):
                         # Before the client hears of the end: what it asks next finds its balance as it is.
-                        await trio.to_thread.run_sync(purse.end, job, held, course.outcome())
+                        await purse.end(job, held, course.outcome())
                         ended = True
                     await emit(event)
         except Exception:  # a defect of a runner, and not the client's departure
@@ -98,7 +98,7 @@ class PaidRunner:
         finally:
             if not ended:
                 with trio.CancelScope(shield=True):
-                    await trio.to_thread.run_sync(purse.end, job, held, course.outcome())
+                    await purse.end(job, held, course.outcome())
 
     def _plan(self, job: ChatJob) -> _Plan:
         now = trio.current_time()

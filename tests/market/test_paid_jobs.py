@@ -182,7 +182,7 @@ async def test_who_leaves_has_used_up_of_the_free_allowance_what_was_made_for_hi
     async with house.runner.open(free_job()) as events:
         while not isinstance(await anext(events), Tokens):
             pass
-    assert house.purse.hold(free_job(), Bounds(0, 100)) == 98
+    assert await house.purse.hold(free_job(), Bounds(0, 100)) == 98
 
 
 async def test_what_may_still_come_stays_held_after_an_answer_and_not_after_a_failure(house):
@@ -273,11 +273,11 @@ async def test_whoever_pays_nothing_passes(house):
     assert Books(house.database).balance("spent") == COST
 
 
-def test_holds_of_before_are_released_at_start_but_for_what_may_still_come(house):
+async def test_holds_of_before_are_released_at_start_but_for_what_may_still_come(house):
     key = house.key(100)
     for number in range(2):
         job = ChatJob(f"req_{number}", CARD.id, CHAT, 7, payer=key.id)
-        house.purse.hold(job, Bounds(40, 40))
+        await house.purse.hold(job, Bounds(40, 40))
     assert house.money(key) == (20, 80, 0)
     pending = [hold.request_id for hold in Holds(house.database).pending()]
     kept = {"req_1": 15}
@@ -319,28 +319,28 @@ def free_job(address: str = "203.0.113.9") -> ChatJob:
     return ChatJob("req_1", CARD.id, CHAT, 7, payer=f"{FREE}{address}")
 
 
-def test_a_free_allowance_is_each_addresss_own_and_refills():
+async def test_a_free_allowance_is_each_addresss_own_and_refills():
     now = [0.0]
     purse = FreePurse(most=100, hourly=10, clock=lambda: now[0])
-    assert purse.hold(free_job(), Bounds(60, 60)) == 60
-    assert purse.hold(free_job("203.0.113.10"), Bounds(60, 60)) == 60
+    assert await purse.hold(free_job(), Bounds(60, 60)) == 60
+    assert await purse.hold(free_job("203.0.113.10"), Bounds(60, 60)) == 60
     with pytest.raises(InsufficientCredit) as found:
-        purse.hold(free_job(), Bounds(60, 60))
+        await purse.hold(free_job(), Bounds(60, 60))
     assert found.value.retry_after_s == 2 * 3600
     assert found.value.facts == {"needed": 0.00006, "available": 0.00004}
-    purse.end(free_job(), 60, Outcome(failed=False, cost=20))
-    assert purse.hold(free_job(), Bounds(10, 200)) == 80
-    purse.end(free_job(), 80, Outcome(failed=True, cost=20))
+    await purse.end(free_job(), 60, Outcome(failed=False, cost=20))
+    assert await purse.hold(free_job(), Bounds(10, 200)) == 80
+    await purse.end(free_job(), 80, Outcome(failed=True, cost=20))
     now[0] = 3600.0
-    assert purse.hold(free_job(), Bounds(10, 200)) == 90
+    assert await purse.hold(free_job(), Bounds(10, 200)) == 90
     now[0] = 10**6
-    assert purse.hold(free_job(), Bounds(10, 200)) == 100
+    assert await purse.hold(free_job(), Bounds(10, 200)) == 100
 
 
-def test_what_a_free_allowance_never_reaches_has_no_time_to_wait_for():
+async def test_what_a_free_allowance_never_reaches_has_no_time_to_wait_for():
     purse = FreePurse(most=100, hourly=10, clock=lambda: 0.0)
     with pytest.raises(InsufficientCredit) as found:
-        purse.hold(free_job(), Bounds(101, 101))
+        await purse.hold(free_job(), Bounds(101, 101))
     assert found.value.retry_after_s is None
 
 
