@@ -36,6 +36,7 @@ from peernode.edge.peerwave.tool_routes import tools_router
 from peernode.edge.receipts import receipts_router
 from peernode.edge.responses.routes import responses_router
 from peernode.edge.services import EdgeServices
+from peernode.edge.streams.routes import streams_router
 from peernode.errors import PeernodeError
 
 
@@ -51,6 +52,7 @@ def build_app(services: EdgeServices, *, hosts: Iterable[str] = (), addresses: b
             responses_router(services),
             embeddings_router(services),
             receipts_router(services),
+            streams_router(services),
             account_router(services),
             peerwave_router(services),
             tools_router(services),

@@ -21,6 +21,7 @@ from peernode.edge.accounts import Accounts, NoAccounts
 from peernode.edge.auth import Anonymous
 from peernode.edge.image_fetcher import ImageFetcher, NoFetcher
 from peernode.edge.limits import RateLimits
+from peernode.edge.streams.tape import Shelf
 from peernode.edge.tools.tool import ServerTool
 from peernode.wire.advert import ModelCard
 from peernode.wire.prices import Prices
@@ -115,7 +116,8 @@ class EdgeServices:
     """Everything the public routes need. ``peers`` gives the ids of those who offer something now.
 
     ``anonymous`` says who may come without a key, ``free_allowance`` whether what they use up is limited. ``clock``
-    gives Unix seconds. ``tools`` are those that the node itself runs, ``nodes`` all live nodes with this one.
+    gives Unix seconds. ``tools`` are those that the node itself runs, ``nodes`` all live nodes with this one,
+    ``streams`` what can be fetched again.
     """
 
     runner: JobRunner
@@ -134,6 +136,7 @@ class EdgeServices:
     free_allowance: bool = False
     tools: Sequence[ServerTool] = ()
     nodes: Callable[[], Sequence[NodeEntry]] = tuple
+    streams: Shelf = field(default_factory=Shelf)
 
 
 class AdminServices(Protocol):

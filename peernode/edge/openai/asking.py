@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
+import trio
 from fastapi import Request
 from fastapi.responses import Response
 
@@ -22,6 +23,7 @@ from peernode.edge.openai.stream import StreamWriter
 from peernode.edge.peer_names import with_whole_ids
 from peernode.edge.route_header import NAME
 from peernode.edge.services import EdgeServices
+from peernode.edge.streams.kept import KeptResponse
 
 SMALL_CONTEXT = 8192
 # How a dialect writes the answer to a call.
@@ -98,7 +100,11 @@ def run_call(
         )
         for index, (request_id, asked) in enumerate(zip(request_ids, requests, strict=True))
     ]
-    return JobResponse(services, jobs, form(head, call), admission)
+    response = JobResponse(services, jobs, form(head, call), admission)
+    if not (call.stream and call.resumable):
+        return response
+    owner = admission.caller.key.id if admission.caller.key is not None else ""
+    return KeptResponse(response, services.streams.new(head.request_id, owner, trio.current_time()))
 
 
 def _is_small(services: EdgeServices, model: str) -> bool:

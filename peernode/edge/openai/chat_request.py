@@ -35,7 +35,7 @@ class ChatCall:
     """One call as the client made it. ``seed`` is None when the client left it to us.
 
     ``wishes`` name peers as the client does. ``middle_out``: whether a conversation that is too long may be shortened;
-    None where the client does not say.
+    None where the client does not say. ``resumable``: whether its stream goes on without its connection.
     """
 
     model: str
@@ -46,6 +46,7 @@ class ChatCall:
     include_usage: bool
     wishes: Wishes = NO_WISHES
     middle_out: bool | None = None
+    resumable: bool = False
 
 
 def read_chat_call(raw: bytes) -> ChatCall:
@@ -67,6 +68,7 @@ def read_chat_body(body: dict[str, Any], fetched: Fetched) -> ChatCall:
         include_usage=_read_include_usage(body.get("stream_options")),
         wishes=read_wishes(body.get("provider"), tuple(others)),
         middle_out=_read_transforms(body),
+        resumable=fields.boolean(body.get("resumable"), "resumable"),
     )
 
 

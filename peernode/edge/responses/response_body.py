@@ -14,7 +14,7 @@ from peernode.edge.responses.input_items import messages_of
 _SAME = (
     "model", "models", "route", "provider", "stream", "temperature", "top_p", "parallel_tool_calls", "service_tier",
     "seed", "top_k", "min_p", "frequency_penalty", "presence_penalty", "repetition_penalty", "logit_bias",
-    "share_prefix",
+    "share_prefix", "resumable",
 )  # fmt: skip
 _RENAMED = {
     "messages": "input",
