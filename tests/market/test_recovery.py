@@ -217,10 +217,10 @@ async def test_a_provider_that_asks_gets_the_countersignature_that_it_missed(tmp
         def never(*args: object, **kwargs: object) -> None:
             raise trio.BrokenResourceError("the disk is gone for a moment")
 
-        kept, store.add_countersignature = store.add_countersignature, never  # type: ignore[method-assign]
+        kept, store.add_countersignature_soon = store.add_countersignature_soon, never  # type: ignore[method-assign]
         await collect(edge.coordinator, job())
         await until(lambda: provider.provider.jobs.running == 0)
-        store.add_countersignature = kept  # type: ignore[method-assign]
+        store.add_countersignature_soon = kept  # type: ignore[method-assign]
         assert paid(edge.store)
         assert not paid(store)
         (key,) = open_of(provider)
