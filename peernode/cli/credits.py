@@ -68,14 +68,17 @@ def balance(home: HomeOption = None, as_json: JsonOption = False) -> None:
 def peers(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """List the lines of credit to peers: who owes what, how far each line reaches, and what is held against whom."""
     from peernode.cli.admin_client import AdminClient
-    from peernode.cli.terminal import print_json, print_table
+    from peernode.cli.terminal import harmless, print_json, print_table, say
 
     with AdminClient(home_at(home)) as node:
         found = node.get("/admin/credits/peers")
     if as_json:
         print_json(found)
-    else:
-        print_table([_shown(row) for row in found], PEER_COLUMNS, empty="Nobody owes anybody anything.")
+        return
+    print_table([_shown(row) for row in found], PEER_COLUMNS, empty="Nobody owes anybody anything.")
+    for row in found:
+        for note in _notes(row):
+            say(harmless(f"{row['peer']}: {note}"))
 
 
 def settle(
@@ -131,7 +134,7 @@ def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
         "limit": "no limit" if unlimited else _credits(limit),
         "left": None if left is None else _credits(0 if row["closed"] else left),
         "last": _time(row["last_active_ms"]) if row["last_active_ms"] else None,
-        "notes": "; ".join(_notes(row)) or None,
+        "notes": len(_notes(row)) or None,
     }
 
 

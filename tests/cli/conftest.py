@@ -17,6 +17,7 @@ import trio
 from peernode.chat.events import Failed, Finished, Receipted, Started, Tokens, Usage
 from peernode.edge.admin import build_admin_app
 from peernode.edge.bind import Bind, parse_bind
+from peernode.edge.credit_routes import credit_router
 from peernode.edge.errors import UnknownPeer
 from peernode.edge.serve import serve_app
 from peernode.edge.services import CatalogModel, EdgeServices, Readiness
@@ -26,6 +27,7 @@ from peernode.wire.countersignature import Countersignature, sign_countersignatu
 from peernode.wire.identity import Identity
 from peernode.wire.prices import Prices
 from peernode.wire.receipt import NO_PREVIOUS, Receipt, sign_receipt
+from tests.cli.lender import Lender
 
 PROVIDER = Identity.from_seed(bytes(range(32)))
 COORDINATOR = Identity.from_seed(bytes(range(1, 33)))
@@ -198,7 +200,7 @@ def node(home) -> Iterator[RunningNode]:
         async with trio.open_nursery() as nursery:
 
             async def run(task_status):
-                app = build_admin_app(services, Operator(), TOKEN)
+                app = build_admin_app(services, Operator(), TOKEN, further=[credit_router(Lender())])
                 where = parse_bind("127.0.0.1:0")
                 await serve_app(app, where, stop=stop, grace_s=0.2, name="admin", task_status=task_status)
 
