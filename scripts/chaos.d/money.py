@@ -31,7 +31,7 @@ from rich.console import Console
 
 KILLS, CLIENTS, BETWEEN_AUDITS = 200, 4, 20
 EDGE_SHARE = 0.5
-LEAST_S, MOST_S = 0.2, 2.5
+LEAST_S, MOST_S = 0.5, 6.0
 REST_S, SETTLE_S = 120.0, 90.0
 CREDITS = 1_000_000
 LOG_LINES = 15
@@ -73,12 +73,8 @@ class Money:
             victim.listen = "/".join(victim.address.split("/")[:5])
         victim.kill()
         victim.start()
-        if edge:
-            for provider in self._network.providers:
-                victim.wait_for_offer(provider.peer_id)
-        else:
+        if not edge:
             victim.wait_for_model()
-            self._network.edge.wait_for_offer(victim.peer_id)
         self.killed[victim.name] += 1
         return victim.name
 

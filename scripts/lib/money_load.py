@@ -15,7 +15,7 @@ from nodes import NodeFailed, NodeProcess, chat_stream
 AGAIN_S = 0.2
 TOPICS = ("a fox", "a lighthouse", "the sea", "an old clock", "winter", "a market")
 # Some are shorter than an acknowledgement's distance, some several times as long.
-LENGTHS = (8, 40, 160, 300)
+LENGTHS = (8, 8, 40, 40, 160, 300)
 
 
 @dataclass

@@ -32,9 +32,12 @@ from peernode.wire.advert import MAX_ADVERT_BYTES, ModelCard
 from peernode.wire.checkpoint import MAX_CHECKPOINT_BYTES
 from peernode.wire.countersignature import MAX_COUNTERSIGNATURE_BYTES
 from peernode.wire.job_frames import _DECODERS, MAX_FRAME_BYTES
+from peernode.wire.log_frames import LOG_DECODERS
 from peernode.wire.merkle import MAX_PATH
 from peernode.wire.proof import FORMAT, MAX_PROOF_BYTES
 from peernode.wire.receipt import MAX_RECEIPT_BYTES
+from peernode.wire.receipt_frames import DECODERS as RECEIPT_DECODERS
+from peernode.wire.receipt_frames import MAX_RECORDS as MOST_RECEIPTS
 from peernode.wire.renewal import MAX_RENEWAL_BYTES
 from peernode.wire.settlement_note import MAX_NOTE_BYTES
 
@@ -71,6 +74,11 @@ def test_a_table_has_the_fields_of_the_code_in_their_order(kind: str) -> None:
 
 def test_the_frames_of_a_job_are_all_there() -> None:
     assert len(_DECODERS) in map(len, _numbered_tables())
+
+
+def test_the_frames_about_receipts_are_all_there() -> None:
+    assert len(RECEIPT_DECODERS) - len(LOG_DECODERS) in map(len, _numbered_tables())
+    assert f"| ≤ {MOST_RECEIPTS} |" in TEXT
 
 
 @pytest.mark.parametrize(
