@@ -1,4 +1,4 @@
-"""The log of receipts on a real SQLite file: it grows with the receipts, proves what it has, and notices any harm."""
+"""The log of receipts on SQLite and on PostgreSQL: it grows with them, proves what it has, and notices any harm."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ SIZE = 67
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[ReceiptStore]:
-    opened = ReceiptStore.open(tmp_path / "ledger.db", own=PROVIDER.peer_id)
+def store(where: str) -> Iterator[ReceiptStore]:
+    opened = ReceiptStore.open(where, own=PROVIDER.peer_id)
     yield opened
     opened.close()
 

@@ -19,8 +19,8 @@ from tests.samples import COORDINATOR, PROVIDER, STRANGER, advert
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database.open(tmp_path / "ledger.db", own=COORDINATOR.peer_id)
+def database(where: str) -> Iterator[Database]:
+    opened = Database.open(where, own=COORDINATOR.peer_id)
     yield opened
     opened.close()
 
@@ -60,8 +60,8 @@ def test_who_contradicts_himself_is_caught_once_and_for_good(database: Database,
     assert LogHeads(database).proofs() == [proof]
 
 
-def test_a_proof_that_somebody_else_found_is_kept(database: Database) -> None:
-    other = Database.open(Path(str(database._engine.url.database)).parent / "other.db", own=STRANGER.peer_id)
+def test_a_proof_that_somebody_else_found_is_kept(database: Database, where: str) -> None:
+    other = Database.open(where, own=STRANGER.peer_id)  # nodes that share a database know each for itself
     (proof,) = LogHeads(other).see([said(5, 9, b"a"), said(6, 9, b"b")], now_ms=1)
     other.close()
     heads = LogHeads(database)
