@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Protocol
 
 import structlog
 import trio
 
 from peernode import __version__
+from peernode.ledger import LedgerError
 from peernode.market.models import OwnModels
 from peernode.mesh import Mesh
 from peernode.mesh.leases import same_news
@@ -81,10 +83,7 @@ class Advertiser:
     async def leave(self) -> None:
         """End this node's lease everywhere, now."""
         self._left = True
-        await self._look_at_log()
-        departure = self._advert(0)
-        await self._speak_of_log(departure)
-        await self._mesh.publish(sign_advert(departure, self._identity))
+        await self._mesh.publish(sign_advert(await self._with_log(0), self._identity))
 
     def _live(self) -> int:
         return len(self._mesh.directory.snapshot().adverts)
@@ -124,28 +123,37 @@ class Advertiser:
 
     async def _state(self, term_ms: int) -> None:
         """Make and publish a whole advert."""
-        await self._look_at_log()
-        advert = self._advert(term_ms)
-        await self._speak_of_log(advert)
+        advert = await self._with_log(term_ms)
         if self._left:  # the departure was said meanwhile, and is the last word
             return
         self._stated = sign_advert(advert, self._identity)
         self._stated_s = trio.current_time()
         await self._mesh.publish(self._stated)
 
-    async def _look_at_log(self) -> None:
-        if self._log is not None and (signed := await self._log.checkpoint()) is not None:
-            self._log_head = (signed.checkpoint.size, signed.checkpoint.root)
-
-    async def _speak_of_log(self, advert: Advert) -> None:
-        if self._log is not None and advert.receipts_log_size:
-            await self._log.advertise(advert.seq)
+    async def _with_log(self, term_ms: int) -> Advert:
+        """An advert that states the log as it is now; or, while the ledger fails, says nothing of it."""
+        if self._log is None:
+            return self._advert(term_ms)
+        try:
+            if (signed := await self._log.checkpoint()) is not None:
+                self._log_head = (signed.checkpoint.size, signed.checkpoint.root)
+            advert = self._advert(term_ms)
+            if advert.receipts_log_size:
+                await self._log.advertise(advert.seq)
+        except LedgerError as err:
+            log.error("log_not_stated", code=err.code, reason=str(err))
+            return replace(self._advert(term_ms), receipts_log_size=0, receipts_log_root=EMPTY_LOG_ROOT)
+        return advert
 
     async def _log_is_due(self) -> bool:
         pause_s = max(LOG_PAUSE_S, RATES_PAUSE_RENEWALS * renew_every_s(self._live()))
-        if self._log is None or trio.current_time() - self._stated_s < pause_s:
+        if self._log is None or self._stated is None or trio.current_time() - self._stated_s < pause_s:
             return False
-        return await self._log.size() > self._log_head[0]
+        try:
+            return await self._log.size() > self._stated.advert.receipts_log_size
+        except LedgerError as err:
+            log.error("log_not_read", code=err.code, reason=str(err))
+            return False
 
     def _is_news(self, advert: Advert) -> bool:
         return self._stated is None or not same_news(self._stated.advert, advert)

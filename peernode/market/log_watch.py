@@ -7,6 +7,7 @@ from collections.abc import Callable
 import structlog
 import trio
 
+from peernode.ledger import LedgerError
 from peernode.ledger.log_heads import LogHeads
 from peernode.mesh import Directory
 from peernode.wire.log_head import LogHead, head_of_advert
@@ -58,7 +59,11 @@ class LogWatch:
 
     async def _take(self, heads: list[LogHead]) -> None:
         now_ms = self._clock_ms()
-        found = await trio.to_thread.run_sync(lambda: self._heads.see(heads, now_ms=now_ms))
+        try:
+            found = await trio.to_thread.run_sync(lambda: self._heads.see(heads, now_ms=now_ms))
+        except LedgerError as err:  # they are heard again with their next adverts
+            log.error("heads_not_kept", code=err.code, reason=str(err))
+            return
         self._newest.update({head.peer: (head.size, head.root) for head in heads})
         for proof in found:
             log.error("peer_keeps_two_logs", peer=proof.peer, reason=proof.reason)

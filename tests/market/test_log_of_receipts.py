@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from peernode.ledger import Database, ReceiptStore
+from peernode.ledger import Database, LedgerUnavailable, ReceiptStore
 from peernode.ledger.log import ReceiptLog
 from peernode.ledger.log_heads import LogHeads
 from peernode.market.advertising import LOG_PAUSE_S, Advertiser
@@ -141,6 +141,29 @@ async def test_a_node_without_receipts_says_nothing_of_a_log(mock_clock, nursery
     await trio.sleep(LOG_PAUSE_S * 2)
     assert [(said.receipts_log_size, said.receipts_log_root) for said in mesh.said] == [(0, b"")]
     assert log.told == [0]
+    nursery.cancel_scope.cancel()
+
+
+async def test_while_the_ledger_fails_adverts_say_nothing_of_the_log_and_go_on(mock_clock, nursery):
+    mock_clock.autojump_threshold = 0
+    mesh = Mesh()
+    log = Log(mesh, entries=2)
+
+    async def fails(*_):
+        raise LedgerUnavailable("The disk is full.")
+
+    log.advertise = fails
+    advertiser = advertiser_of(mesh, log)
+    nursery.start_soon(advertiser.run)
+    await trio.sleep(1)
+    log.size = fails
+    log.entries = 3
+    await trio.sleep(LOG_PAUSE_S * 2)
+    assert [(said.receipts_log_size, said.receipts_log_root) for said in mesh.said] == [(0, b"")]
+    log.checkpoint = fails
+    await advertiser.leave()
+    assert mesh.said[-1].is_departure
+    assert mesh.said[-1].receipts_log_size == 0
     nursery.cancel_scope.cancel()
 
 
