@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Delete, delete, func, insert, select, update
 from peernode.ledger.database import Database
 from peernode.ledger.line_records import Earned, Mark, Totals, UnsignedJob
 from peernode.ledger.lines_schema import credit_lines, peer_marks, settlement_notes, unsigned_jobs
-from peernode.ledger.schema import countersignatures
+from peernode.ledger.schema import countersignatures, receipts
 
 
 class Lines:
@@ -97,8 +97,24 @@ class Lines:
         self._database.writer.submit(keep)
 
     def unsigned(self) -> list[UnsignedJob]:
+        """Those that really are: a crash may have come between a countersignature and the note of it."""
+        signed = (
+            select(receipts.c.digest)
+            .join(
+                countersignatures,
+                (countersignatures.c.node == receipts.c.node)
+                & (countersignatures.c.receipt_digest == receipts.c.digest),
+            )
+            .where(
+                receipts.c.node == unsigned_jobs.c.node,
+                receipts.c.request_id == unsigned_jobs.c.request_id,
+                receipts.c.part == unsigned_jobs.c.part,
+                receipts.c.coordinator == unsigned_jobs.c.peer,
+            )
+        )
+        query = select(unsigned_jobs).where(unsigned_jobs.c.node == self._own, ~signed.exists())
         with self._database.reader() as db:
-            rows = db.execute(select(unsigned_jobs).where(unsigned_jobs.c.node == self._own)).all()
+            rows = db.execute(query).all()
         return [
             UnsignedJob(row.request_id, row.part, row.peer, row.credits, row.withheld, row.reason, row.at_ms)
             for row in rows

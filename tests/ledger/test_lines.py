@@ -134,6 +134,16 @@ def test_only_the_newest_note_waits_to_be_delivered(place: Place) -> None:
     assert [note.debtor for note in creditor.settlements.undelivered()] == [STRANGER.peer_id]
 
 
+def test_a_job_that_is_countersigned_is_not_unsigned_whatever_was_noted(place: Place) -> None:
+    provider = Provider(place())
+    for number in (1, 2):
+        job = UnsignedJob(f"req_{number}", 0, COORDINATOR.peer_id, 30, True, "the receipt was refused", NOW)
+        provider.lines.soon_leave_unsigned(job)
+        signed = provider.bill(number, 30)
+    provider.take(signed, 60)
+    assert [job.request_id for job in provider.lines.unsigned()] == ["req_1"]
+
+
 def test_what_is_kept_of_a_peer_is_replaced_and_what_it_did_is_not(database: Database) -> None:
     lines = Lines(database)
     for earned in (1, 2):

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from peernode.chat.errors import ReceiptRefused
+from peernode.chat.errors import EngineCrashed, ReceiptRefused
 from peernode.chat.events import Failed, Receipted
 from peernode.ledger.lines import Lines
-from peernode.market import service
+from peernode.market import dispatch, service
 from peernode.market.credit.hold import WINDOW_TOKENS
 from peernode.market.patience import MOST_UNACKNOWLEDGED
 from peernode.mesh import FrameStream
@@ -275,6 +275,30 @@ async def test_a_line_that_ends_in_the_middle_of_an_answer_ends_it(tmp_path: Pat
         standing = lent(provider).lines.standing(edge.peer_id)
         assert standing.position.balance + standing.held + standing.unsigned <= 300
         assert "credit" in str(events[-1].error)
+
+
+async def test_a_part_that_broke_off_counts_until_it_is_settled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "HEIRS_S", 0.0)
+    engine = ScriptedEngine([f"{at} " for at in range(400)])
+    engine.crash_at, engine.crash = 200, EngineCrashed("dead")
+    async with (
+        party(tmp_path, 1, engine=engine, credit=LINE) as provider,
+        party(tmp_path, 2, join=provider.mesh.addresses(), credit=LINE) as edge,
+    ):
+        await edge.until_known(provider)
+        await collect(edge.coordinator, replace(job(), request=replace(REQUEST, max_tokens=400)))
+        unsigned = PRICES.amount(prompt_tokens=30, cached_tokens=0, completion_tokens=200)
+        standing = lent(provider).lines.standing(edge.peer_id)
+        assert (standing.position.given, standing.unsigned, standing.closed) == (0, unsigned, "")
+        with trio.fail_after(30):
+            while lent(provider).lines.standing(edge.peer_id).unsigned:
+                await edge.recovery.look()
+        assert lent(provider).lines.standing(edge.peer_id).position.given == unsigned
+        assert lent(edge).lines.standing(provider.peer_id).position.taken == unsigned
+        await written(provider)
+        assert not Lines(provider.store.database).unsigned()
 
 
 def test_a_hold_covers_as_much_as_may_be_unacknowledged() -> None:
