@@ -67,7 +67,7 @@ def _model(model: Mapping[str, Any]) -> str:
         said.append("loaded with the next job")
     if model.get("price_factors"):
         by = model["price_factors"]
-        said.append(f"prices × {by['prompt']:g} for prompts, × {by['completion']:g} for answers by its speed")
+        said.append(f"prices × {by['prompt']:.3g} for prompts, × {by['completion']:.3g} for answers by its speed")
     if model.get("error"):
         said.append(str(model["error"]))
     if model["state"] == "ready":

@@ -45,3 +45,10 @@ REACH = {"reach": "public", "reason": "", "address": "", "remedy": "", "relaying
 )
 def test_a_line_on_reachability(changes: dict[str, object], line: str) -> None:
     assert _reachability({**REACH, **changes}) == line
+
+
+def test_a_price_that_follows_the_speed_says_by_how_much():
+    ready = {"id": "m", "state": "ready", "free_slots": 1, "slots": 2, "decode_tps": 10.0, "prefill_tps": 100.0}
+    assert "prices" not in _model({**ready, "price_factors": None})
+    said = _model({**ready, "price_factors": {"prompt": 1.25, "completion": 1.953125}})
+    assert "prices × 1.25 for prompts, × 1.95 for answers by its speed" in said
