@@ -7,11 +7,13 @@ and step, never per token.
 from __future__ import annotations
 
 import ctypes
+import time
 
 import llama_cpp
 import numpy as np
 
 from peernode.engine.worker.candidates import Floats
+from peernode.engine.worker.crew import Crew
 from peernode.engine.worker.host_memory import kept_bytes
 from peernode.engine.worker.prefix_store import Blob
 from peernode.engine.worker.sequence import TokenArray
@@ -26,7 +28,7 @@ _BYTES = ctypes.POINTER(ctypes.c_uint8)
 class DecodeContext:
     """Implements ``backend.Backend``. ``handle`` must have a unified memory and room for ``outputs`` rows of logits.
 
-    ``sequences`` and ``kernel_rows`` are explained there.
+    ``sequences`` and ``kernel_rows`` are explained there. ``crew``: how many threads compute, where processors do.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class DecodeContext:
         batch_tokens: int,
         sequences: int = 0,
         kernel_rows: int = 0,
+        crew: Crew | None = None,
     ) -> None:
         """Where ``sequences`` can share cells, the context has two more: for moving cells to and from the host, and for
         the shelf.
@@ -45,6 +48,7 @@ class DecodeContext:
         self.sequences = sequences
         self._moving, self._shelf = sequences, sequences + 1
         self.kernel_rows = kernel_rows
+        self._crew = crew
         self._handle = handle
         self._memory = llama_cpp.llama_get_memory(handle)
         self._shape = (outputs, vocabulary)
@@ -73,12 +77,20 @@ class DecodeContext:
 
     def decode(self) -> int:
         self._batch.n_tokens = self._used
+        began_s, used_s = time.perf_counter(), time.process_time()
         failure: int = llama_cpp.llama_decode(self._handle, self._batch)
         if not failure:
             # A GPU works on after the call; waiting here keeps the measured time of a step honest.
             llama_cpp.llama_synchronize(self._handle)
             self._locate_logits()
+            self._review_crew(began_s, used_s)
         return failure
+
+    def _review_crew(self, began_s: float, used_s: float) -> None:
+        now_s = time.perf_counter()
+        if self._crew and self._crew.observe(now_s - began_s, time.process_time() - used_s, now_s):
+            threads = self._crew.threads
+            llama_cpp.llama_set_n_threads(self._handle, threads, threads)
 
     def decode_embeddings(self, embeddings: Floats, positions: TokenArray, slot: int, *, causal: bool) -> int:
         return decode_embeddings(self._handle, embeddings, positions, slot, causal=causal)

@@ -6,6 +6,7 @@ end of the process frees everything for certain.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from peernode.engine.quantization import quantization_name
 from peernode.engine.worker.adapters import adapter_bytes, apply_adapters, load_adapters
 from peernode.engine.worker.choices import chosen
 from peernode.engine.worker.context import DecodeContext
+from peernode.engine.worker.crew import Crew
 from peernode.engine.worker.default_template import default_template
 from peernode.engine.worker.lifeline import limit_data
 from peernode.engine.worker.native_log import NativeLog
@@ -35,6 +37,8 @@ from peernode.engine.worker.vision.sight import Sight
 from peernode.engine.worker.vocabulary import Vocabulary
 from peernode.engine.worker.weights import load_weights, metadata, offloads
 
+# Variables of the threads' library that let waiting threads sleep instead of spinning.
+_WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 _MOST_KEPT_PREFIXES = 4 << 30
 _QUANTIZED = {"q8_0": llama_cpp.GGML_TYPE_Q8_0, "q4_0": llama_cpp.GGML_TYPE_Q4_0}
 
@@ -100,6 +104,7 @@ def load_model(order: Load, log: NativeLog, on_progress: Callable[[float], bool]
         batch_tokens=order.batch_tokens,
         sequences=_resident_sequences(model, order),
         kernel_rows=_kernel_rows(order),
+        crew=_crew(order),
     )
     kept = _prefix_cache_bytes(order, memory)
     return LoadedModel(vocabulary, template, context, plan.kv_tokens, facts, order, sight, kept)
@@ -141,6 +146,12 @@ def _prefix_cache_bytes(order: Load, taken: int) -> int:
 def _kernel_rows(order: Load) -> int:
     """A GPU's kernels round differently in company whatever the number of rows, so there they are not limited."""
     return 0 if offloads(order) else order.ubatch_tokens
+
+
+def _crew(order: Load) -> Crew | None:
+    """None where it could not tell what it needs to: threads that wait for a GPU, or asleep, use no processor time."""
+    sleeping = any(name in os.environ for name in _WAITING)
+    return None if offloads(order) or sleeping or order.threads < 2 else Crew(order.threads)
 
 
 def _resident_sequences(model: llama_cpp.llama_model_p, order: Load) -> int:
