@@ -117,6 +117,16 @@ class Work:
             self._finished = event
         return event
 
+    async def drain(self) -> Finished | Failed:
+        """Pass over what the engine still says after a cancel, unmetered; its end."""
+        async for event in self._stream:
+            if isinstance(event, Finished):
+                self._finished = event
+                return event
+            if isinstance(event, Failed):
+                return event
+        raise AssertionError("an engine's stream stopped without its end")
+
     def cancel(self) -> None:
         """Stop within one decode step; Finished("cancelled") still comes."""
         self._stream.cancel()

@@ -167,6 +167,7 @@ class _Serving:
         self._batch = TokenBatch()
         self._waiting = trio.Event()
         self._sending = trio.Lock()
+        self._fault: BadRequest | None = None
         self.gone = self.unwanted = self._told_prompt = self._stopped = False
 
     async def run(self) -> None:
@@ -178,10 +179,12 @@ class _Serving:
             nursery.start_soon(tell_until_begun, self._tell_in_turn, self._work)
             end = await self._send_tokens()
             nursery.cancel_scope.cancel()
+        if self._fault is not None:
+            raise self._fault
         if isinstance(end, Failed):
             raise end.error
         usage = end.usage
-        await self._tell(FinishedFrame(end.reason, usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens))
+        await self._tell(FinishedFrame(end.reason, usage.prompt_tokens, usage.cached_tokens, self._work.tokens))
 
     async def _listen(self) -> None:
         """A cancel, or the peer's disappearance, stops the sequence."""
@@ -199,19 +202,25 @@ class _Serving:
         except ProviderFailed as err:
             log.info("coordinator_left", reason=err.cause)
             self._leave()
+        except BadRequest as err:  # an acknowledgement of something else
+            self._fault = err
+            self._stop()
 
     async def _stop_at_deadline(self) -> None:
         await trio.sleep(self._deadline_s)
         self._stop()
 
     async def _send_tokens(self) -> Finished | Failed:
-        async for event in self._work:
+        while True:
+            if self._beyond:
+                overdue = await self._await_acknowledgement()
+                if overdue is not None:
+                    self._stop()
+                    return Failed(overdue)
+                if self._beyond:  # stopped: what the engine has made meanwhile is nobody's
+                    return await self._work.drain()
+            event = await anext(self._work)
             if isinstance(event, Tokens):
-                if self._work.tokens - self._part.acknowledged >= MOST_UNACKNOWLEDGED:
-                    overdue = await self._await_acknowledgement()
-                    if overdue is not None:
-                        self._stop()
-                        return Failed(overdue)
                 now = trio.current_time()
                 self._batch.add(event, now=now)
                 if now >= self._batch.due:
@@ -221,13 +230,17 @@ class _Serving:
             elif isinstance(event, (Finished, Failed)):
                 await self._flush()
                 return event
-        raise AssertionError("an engine's stream stopped without its end")
+
+    @property
+    def _beyond(self) -> bool:
+        """Whether as much is out as the coordinator may have without a word from it."""
+        return self._work.tokens - self._part.acknowledged >= MOST_UNACKNOWLEDGED
 
     async def _await_acknowledgement(self) -> ProviderFailed | None:
         """Go no further than the coordinator vouches for; an error when it does not in time."""
         await self._flush()
         with trio.move_on_after(ACK_S) as patience:
-            while self._work.tokens - self._part.acknowledged >= MOST_UNACKNOWLEDGED and not self._stopped:
+            while self._beyond and not self._stopped:
                 await self._part.heard.wait()
         if patience.cancelled_caught:
             return ProviderFailed("No acknowledgement came in time.", cause=f"{self._work.tokens} tokens are sent")

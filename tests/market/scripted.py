@@ -152,6 +152,7 @@ class Party:
     coordinator: Coordinator
     candidates: Candidates
     credit: NodeCredit | None = None
+    receipts: ReceiptService = field(init=False)
     recovery: Recovery = field(init=False)
 
     @property
@@ -222,7 +223,8 @@ async def party(
         accepting=lambda: not provider.draining,
         experience=Experience(rng=random.Random(number), repute=lent.repute if lent else None),
     )
-    desk = ReceiptDesk(identity=identity, store=store, clock_ms=now_ms, **({"took": lent.lines.took} if lent else {}))
+    told = {"took": lent.lines.took, "refused": lent.repute.failed} if lent else {}
+    desk = ReceiptDesk(identity=identity, store=store, clock_ms=now_ms, **told)
 
     def runner_for(candidate: Candidate, ordered: Ordered) -> Producer:
         if candidate.local:
@@ -242,6 +244,7 @@ async def party(
         answer_log=LogAnswers(ReceiptLog(store.database)).answer,
     )
     mesh.handle(RECEIPTS_PROTOCOL, receipts.handle)
+    made.receipts = receipts
     made.recovery = Recovery(
         receipts, DirectoryPeers(mesh.directory), rng=random.Random(number), clock_ms=now_ms, give_up_s=give_up_s
     )
