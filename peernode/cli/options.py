@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -28,3 +29,8 @@ def home_at(path: Path | None) -> Home:
     import platformdirs
 
     return Home(platformdirs.user_data_path("peernode"))
+
+
+def ledger_at(home: Home) -> Path | str:
+    """Where the node of ``home`` keeps its ledger: in the home, or where the environment says, as it does to nodes."""
+    return os.environ.get("PEERNODE_LEDGER_URL") or home.ledger_file

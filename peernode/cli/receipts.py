@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from peernode.cli.options import HomeOption, JsonOption, home_at
+from peernode.cli.options import HomeOption, JsonOption, home_at, ledger_at
 from peernode.errors import PeernodeError
 
 if TYPE_CHECKING:
@@ -47,10 +47,17 @@ def ledger_of(home: Path | None) -> Iterator[ReceiptStore]:
     """The ledger of a home, open for reading."""
     from peernode.ledger import LedgerError, ReceiptStore
 
-    path = home_at(home).ledger_file
-    if not path.exists():
-        raise LedgerError("This home has no ledger yet.", cause=str(path), remedy="Name a node's home with --home DIR.")
-    store = ReceiptStore.open_readonly(path)
+    place = ledger_at(home_at(home))
+    if isinstance(place, Path):
+        if not place.exists():
+            raise LedgerError(
+                "This home has no ledger yet.", cause=str(place), remedy="Name a node's home with --home DIR."
+            )
+        store = ReceiptStore.open_readonly(place)
+    else:
+        from peernode.node.keyfile import load
+
+        store = ReceiptStore.open_readonly(place, own=load(home_at(home).key_file).peer_id)
     try:
         yield store
     finally:
@@ -67,7 +74,7 @@ def own_ledger(home: Path | None, *, write: bool = False) -> Iterator[tuple[Data
     identity = load(place.key_file)
     with place.occupied() if write else nullcontext():
         opening = Database.open if write else Database.open_readonly
-        database = opening(place.ledger_file, own=identity.peer_id)
+        database = opening(ledger_at(place), own=identity.peer_id)
         try:
             yield database, identity
         finally:

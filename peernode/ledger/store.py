@@ -42,9 +42,9 @@ class ReceiptStore:
         return cls(Database.open(where, own=own))
 
     @classmethod
-    def open_readonly(cls, where: Path | str) -> ReceiptStore:
-        """Open an existing ledger to read it. Raises LedgerError."""
-        return cls(Database.open_readonly(where))
+    def open_readonly(cls, where: Path | str, *, own: str = "") -> ReceiptStore:
+        """Open an existing ledger to read it; without ``own`` the receipts of all its nodes. Raises LedgerError."""
+        return cls(Database.open_readonly(where, own=own))
 
     @property
     def database(self) -> Database:
