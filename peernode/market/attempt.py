@@ -103,7 +103,6 @@ class Attempt:
             case Failed(error=error):
                 self.error, self.over = error, True
                 if self.finished:  # the answer stands; only its receipt does not
-                    self._experience.repute.failed(self.candidate.peer, error, self.job.request_id)
                     self._experience.cheated(
                         self.candidate, trio.current_time(), lied=isinstance(error, ReceiptRefused)
                     )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import structlog
 import trio
 
-from peernode.chat.errors import ReceiptRefused
+from peernode.chat.errors import JobError, ReceiptRefused
 from peernode.chat.events import Failed, Receipted
 from peernode.ledger import ReceiptConflict, ReceiptStore, Refusal
 from peernode.market.billing import Delivered, check_receipt
@@ -23,7 +23,8 @@ log = structlog.get_logger(__name__)
 
 
 class ReceiptDesk:
-    """Takes in receipts in this node's name. ``took`` hears of each new total that it owes a provider.
+    """Takes in receipts in this node's name. ``took`` hears of each new total that it owes a provider, ``refused`` of
+    each receipt of a peer that is not for what it did.
 
     ``parts`` are what it ordered from peers.
     """
@@ -35,8 +36,10 @@ class ReceiptDesk:
         store: ReceiptStore,
         clock_ms: Callable[[], int],
         took: Callable[[str, int], None] = lambda provider, cumulative: None,
+        refused: Callable[[str, JobError, str], None] = lambda provider, error, request_id: None,
     ) -> None:
         self.parts = OrderedParts(identity=identity, store=store, clock_ms=clock_ms, took=took)
+        self._refused = refused
         self._store = store
         self._clock_ms = clock_ms
 
@@ -63,6 +66,8 @@ class ReceiptDesk:
         about = signed if signed and signed.receipt.request_id == offer.request_id else None
         await trio.to_thread.run_sync(lambda: self._store.refuse(refusal, signed=about))
         log.warning("receipt_refused", request_id=offer.request_id, provider=offer.provider, reason=reason)
+        if offer.provider != offer.coordinator:
+            self._refused(offer.provider, err, offer.request_id)
         return Failed(err)
 
 

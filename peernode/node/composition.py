@@ -142,7 +142,13 @@ class Node:
                 repute=self._credit.repute,
             ),
         )
-        self._desk = ReceiptDesk(identity=identity, store=store, clock_ms=_now_ms, took=self._credit.lines.took)
+        self._desk = ReceiptDesk(
+            identity=identity,
+            store=store,
+            clock_ms=_now_ms,
+            took=self._credit.lines.took,
+            refused=self._credit.repute.failed,
+        )
         self._identity = identity
         self._coordinator = Coordinator(
             identity=identity, network=network, candidates=self._candidates, runner_for=self._runner_for, rng=rng

@@ -84,7 +84,8 @@ class Repute:
             if len(self.no_credit) < MAX_REFUSALS or peer in self.no_credit:
                 self.no_credit[peer] = NoCredit(error.cause, now_ms)
             log.warning("no_credit_left", provider=peer, reason=error.cause, remedy="Settle with its operator.")
-        elif isinstance(error, ReceiptRefused) and not isinstance(error, NoReceipt):
+        elif isinstance(error, ReceiptRefused) and not isinstance(error, NoReceipt) and error.cause:
+            # Without a cause nothing was wrong with the receipt itself: its part was paid for already.
             self._false.setdefault(peer, []).append(now_ms)
             self._ledger.soon_mark(Mark(peer, FALSE_RECEIPT, error.cause or error.sentence, request_id, now_ms))
             log.warning("provider_avoided", provider=peer, for_s=self._left_ms(peer, now_ms) // 1000)
