@@ -12,9 +12,12 @@ from peernode.cli.receipt_export import BadExport, read_document
 from peernode.cli.receipt_files import begins_as, read_small
 from peernode.cli.receipt_lines import Line, read_header, read_lines
 from peernode.errors import PeernodeError
+from peernode.ledger.log_heads import LogHeads
 from peernode.ledger.restoration import restore
 from peernode.market.bulk_verification import verify_each
 from peernode.wire.countersignature import SignedCountersignature, open_countersignature
+from peernode.wire.errors import WireError
+from peernode.wire.proof import EquivocationProof, open_proof
 from peernode.wire.receipt import SignedReceipt, open_receipt
 
 if TYPE_CHECKING:
@@ -43,11 +46,24 @@ class Restored:
     refused: list[Refused] = field(default_factory=list)
 
 
-def read_files(files: Sequence[Path]) -> tuple[list[Found], list[Refused]]:
-    """Everything in ``files`` that verifies, in the order of providers' chains; and what does not."""
-    found, refused = list[Found](), list[Refused]()
+@dataclass(slots=True)
+class Files:
+    """What was found in them: receipts in the order of providers' chains, proofs against peers, and the rest."""
+
+    receipts: list[Found] = field(default_factory=list)
+    proofs: list[EquivocationProof] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+
+
+def read_files(files: Sequence[Path]) -> Files:
+    """Everything in ``files``; taken is only what verifies."""
+    read = Files()
+    found, refused = read.receipts, read.refused
     for path in files:
         try:
+            if begins_as(path) == "proof":
+                _read_proof(path, read)
+                continue
             for where, receipt, made in _entries(path, refused):
                 failed = verify_each([(receipt, made)])[0].failed
                 if failed:
@@ -57,15 +73,21 @@ def read_files(files: Sequence[Path]) -> tuple[list[Found], list[Refused]]:
         except BadExport as err:
             refused.append(Refused(str(path), str(err)))
     found.sort(key=lambda each: (each.receipt.receipt.provider, each.receipt.receipt.seq))
-    return found, refused
+    return read
 
 
-def restore_all(database: Database, found: Sequence[Found], *, now_ms: int) -> Restored:
-    """Put back what belongs into ``database``."""
-    outcome = Restored()
+def restore_all(database: Database, files: Files, *, now_ms: int) -> Restored:
+    """Put back what belongs into ``database``, and keep the proofs against peers that it did not know of."""
+    outcome = Restored(refused=files.refused)
+    heads = LogHeads(database)
+    for proof in files.proofs:
+        if heads.add(proof, now_ms=now_ms):
+            outcome.restored += 1
+        else:
+            outcome.known += 1
     orders = [
         (each, database.writer.submit(partial(restore, signed=each.receipt, made=each.countersignature, now_ms=now_ms)))
-        for each in found
+        for each in files.receipts
     ]
     for each, future in orders:
         try:
@@ -76,6 +98,18 @@ def restore_all(database: Database, found: Sequence[Found], *, now_ms: int) -> R
         except PeernodeError as err:
             outcome.refused.append(Refused(f"{each.where} {each.receipt.receipt.request_id}", str(err)))
     return outcome
+
+
+def _read_proof(path: Path, read: Files) -> None:
+    try:
+        proof = open_proof(read_small(path))
+    except WireError as err:
+        read.refused.append(Refused(str(path), str(err)))
+        return
+    if isinstance(proof, EquivocationProof):
+        read.proofs.append(proof)
+    else:
+        read.refused.append(Refused(str(path), "It is no proof against a peer; it needs no keeping."))
 
 
 def _entries(path: Path, refused: list[Refused]) -> list[tuple[str, bytes, bytes | None]]:

@@ -56,36 +56,38 @@ def export(
 
 
 def import_receipts(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Exports of this node's own receipts.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE…", help="Exports of this node's receipts; proofs against peers.")
+    ],
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Put receipts back into this home's ledger, after a loss, while its node does not run; exit code 1 if any is not.
 
-    Only what verifies and belongs to this node is taken, and its own log only in order, from where it ends here.
+    Only what verifies and belongs to this node is taken, and its own log only in order, from where it ends here. Of
+    proofs, those that a peer keeps two logs: it is avoided from then on.
     """
     from peernode.cli.receipt_import import read_files, restore_all
     from peernode.cli.terminal import harmless, print_json, say
 
-    wanted, refused = read_files(files)
+    wanted = read_files(files)
     with own_ledger(home, write=True) as (database, _):
         outcome = restore_all(database, wanted, now_ms=time.time_ns() // 1_000_000)
-    refused += outcome.refused
     if as_json:
         print_json(
             {
                 "restored": outcome.restored,
                 "known": outcome.known,
-                "refused": [{"where": each.where, "reason": each.reason} for each in refused],
+                "refused": [{"where": each.where, "reason": each.reason} for each in outcome.refused],
             }
         )
     else:
-        for each in refused[:MOST_SHOWN]:
+        for each in outcome.refused[:MOST_SHOWN]:
             say(harmless(f"✗ {each.where}: {each.reason}"))
-        if len(refused) > MOST_SHOWN:
-            say(f"… and {len(refused) - MOST_SHOWN} more")
-        say(f"{outcome.restored} restored, {outcome.known} were here already, {len(refused)} refused")
-    if refused:
+        if len(outcome.refused) > MOST_SHOWN:
+            say(f"… and {len(outcome.refused) - MOST_SHOWN} more")
+        say(f"{outcome.restored} restored, {outcome.known} were here already, {len(outcome.refused)} refused")
+    if outcome.refused:
         raise typer.Exit(1)
 
 

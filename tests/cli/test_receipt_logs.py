@@ -143,6 +143,16 @@ def test_a_proof_of_two_logs_is_exported_and_verifies_anywhere(peernode, worked,
     assert run(peernode, coordinator, "prove", provider.id, "--file", file).code == 0
     answer = peernode("receipts", "verify", file)
     assert f"{provider.id} contradicts itself: two logs of 9 receipts" in answer.out
+    # Whoever is given the file may keep it, and avoids that peer from then on.
+    other = Party(tmp_path / "other")
+    other.store().close()
+    assert json.loads(run(peernode, other, "import", file, "--json").out)["restored"] == 1
+    assert json.loads(run(peernode, other, "import", file, "--json").out)["known"] == 1
+    database = Database.open_readonly(other.home.ledger_file, own=other.id)
+    assert [proof.peer for proof in LogHeads(database).proofs()] == [provider.id]
+    database.close()
+    file.write_bytes(file.read_bytes()[:-1])
+    assert run(peernode, other, "import", file).code == 1
 
 
 def test_an_export_of_everything_verifies_with_its_log(peernode, worked, provider, tmp_path):
