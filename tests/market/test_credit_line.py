@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from peernode.market.credit.line import Position, Terms, beyond_earned, decayed, earned_now, limit_of
+from peernode.node.credit_config import CreditConfig
 from tests.market.credit_world import peer
 
 DAY_MS = 86_400_000
@@ -115,3 +120,53 @@ def test_what_is_beyond_earned_is_what_trust_alone_carries(given: int, settled: 
     position = Position(given=given).was_paid(settled, NOW, TERMS)
     beyond = beyond_earned(PEER, position, held, NOW, TERMS)
     assert beyond == max(0, position.balance + held - earned_now(position, NOW, TERMS))
+
+
+CREDIT = 1_000_000
+
+
+def test_the_worked_table_of_the_document() -> None:
+    """docs/credit.md, section "The line"."""
+    text = (Path(__file__).parents[2] / "docs" / "credit.md").read_text()
+    terms, now = Terms(), NOW
+    position = Position()
+    steps: list[tuple[str, Callable[[Position], Position], int]] = [
+        ("a stranger comes", lambda p: p, 0),
+        ("it takes 0.9 credits of service", lambda p: p.gave(900_000, now), 0),
+        ("it settles 0.9", lambda p: p.was_paid(900_000, now, terms), 0),
+        ("it serves us for 4 credits", lambda p: p.took(4 * CREDIT, now, terms), 0),
+        ("it takes 7 credits", lambda p: p.gave(7_900_000, now), 0),
+        ("it settles 3", lambda p: p.was_paid(3_900_000, now, terms), 0),
+        ("30 days of silence", lambda p: p, 30),
+        ("330 days more", lambda p: p, 330),
+    ]
+    for what, happens, days in steps:
+        now += days * DAY_MS
+        position = happens(position)
+        row = next(line for line in text.splitlines() if line.startswith(f"| {what} |"))
+        said = [cell.strip().replace("−", "-") for cell in row.split("|")[2:5]]
+        earned, limit = earned_now(position, now, terms), limit_of(PEER, position, now, terms)
+        assert limit is not None
+        for cell, value in zip(said, (position.balance, earned, limit), strict=True):
+            assert abs(float(cell) - value / CREDIT) < 0.00001, (what, cell, value)
+
+
+def test_the_defaults_of_the_document_are_those_of_the_code() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "credit.md").read_text()
+    settings = tomllib.loads(text.partition("```toml\n")[2].partition("```")[0])["credit"]
+    terms = Terms()
+    assert settings["newcomer"] == terms.newcomer
+    assert settings["growth_percent"] == terms.growth_percent
+    assert settings["half_life_days"] * DAY_MS == terms.half_life_ms
+    assert settings["peer_cap"] == terms.peer_cap
+    assert settings["newcomers_cap"] == terms.newcomers_cap
+    assert CreditConfig().terms() == terms
+
+
+def test_a_configuration_names_real_peers_and_each_once() -> None:
+    friend = peer(3)
+    assert CreditConfig(trusted=(friend,)).terms().own_limits == {friend: None}
+    assert CreditConfig(limits={friend: 0}).terms().own_limits == {friend: 0}
+    for wrong in ({"trusted": ("nobody",)}, {"limits": {"nobody": 1}}, {"trusted": (friend,), "limits": {friend: 1}}):
+        with pytest.raises(ValidationError):
+            CreditConfig(**wrong)  # type: ignore[arg-type]

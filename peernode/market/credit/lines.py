@@ -108,9 +108,10 @@ class CreditLines:
     # The provider's side.
 
     def check(self, offer: Offer, request: JobRequest, context_length: int) -> None:
-        if offer.coordinator == self._own:
-            return
-        hold = Hold(self, offer, request, context_length)
+        if offer.coordinator != self._own:
+            self._check(Hold(self, offer, request, context_length))
+
+    def _check(self, hold: Hold) -> None:
         refusal = self.refusal(hold.peer, hold.need)
         if refusal:
             log.info("credit_refused", coordinator=hold.peer, request_id=hold.request_id, reason=refusal)
@@ -119,8 +120,8 @@ class CreditLines:
     def reserve(self, offer: Offer, request: JobRequest, context_length: int) -> CreditHold:
         if offer.coordinator == self._own:
             return NoLimits().reserve(offer, request, context_length)
-        self.check(offer, request, context_length)
         hold = Hold(self, offer, request, context_length)
+        self._check(hold)
         self._running[hold.request_id, hold.part] = hold
         return hold
 
