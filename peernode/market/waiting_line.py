@@ -13,7 +13,8 @@ LEFT = 0.5
 # The least share of an ended answer in the mean time that one holds its slot, and what is assumed before the first.
 SHARE = 0.2
 TYPICAL_ANSWER_S = 5.0
-MOST_AWAY_S = 30.0
+# An answer that broke off looks for an heir for ten seconds, and who is full now may be it.
+MOST_AWAY_S = 8.0
 
 
 class WaitingLine:
