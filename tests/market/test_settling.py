@@ -149,6 +149,17 @@ async def test_only_a_note_of_its_bearer_for_this_node_is_taken(tmp_path: Path) 
         assert Books(debtor.store.database).balance(owed(creditor.peer_id)) == 90
 
 
+async def test_notes_without_end_are_not_kept(tmp_path: Path) -> None:
+    async with creditor_and_debtor(tmp_path) as (creditor, debtor):
+        answers = []
+        for number in range(1, 30):
+            note = SettlementNote(NETWORK, creditor.peer_id, debtor.peer_id, number, 1, "", 1)
+            answers.append(await bring(creditor, debtor, NoteFrame(sign_settlement_note(note, creditor.identity).raw)))
+        assert 20 <= sum(isinstance(answer, PostedFrame) for answer in answers) <= 25
+        assert isinstance(answers[-1], RefusedFrame)
+        assert answers[-1].code == "busy"
+
+
 @pytest.mark.parametrize("peer", ["nobody", ""])
 async def test_nobody_unknown_is_settled_with(tmp_path: Path, peer: str) -> None:
     from peernode.edge.errors import UnknownPeer

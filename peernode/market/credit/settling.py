@@ -16,6 +16,7 @@ from peernode.ledger.settlements import Settlements
 from peernode.market.credit.lines import CreditLines
 from peernode.market.credit.repute import Repute
 from peernode.mesh import FrameStream, Mesh, MeshError
+from peernode.mesh.limits.token_bucket import KeyedBuckets
 from peernode.wire.credit_frames import (
     PROTOCOL,
     CreditFrame,
@@ -40,6 +41,9 @@ DIAL_S = 5.0
 ANSWER_S = 10.0
 # A debtor that could not be reached is tried again this often, and whenever somebody appears.
 AGAIN_S = 60.0
+# A note is a row for ever, so a creditor may not bring them without end; those that never served us share one purse.
+NOTES_PER_S, NOTES_AT_ONCE = 0.1, 20
+BUSY = "busy"
 
 
 class Settling:
@@ -64,6 +68,7 @@ class Settling:
         self._repute = repute
         self._clock_ms = clock_ms
         self._refused: dict[str, int] = {}
+        self._allowed = KeyedBuckets(per_second=NOTES_PER_S, burst=NOTES_AT_ONCE)
 
     async def settle(self, debtor: str, amount: int, reference: str) -> tuple[SettlementNote, bool]:
         """Post that ``debtor`` settled ``amount`` micro-credits, and tell it; whether it could be told now."""
@@ -97,6 +102,9 @@ class Settling:
         note = signed.note
         if (note.creditor, note.debtor) != (stream.peer_id, self._identity.peer_id):
             return RefusedFrame("bad_request", "The note is not by who brought it, or not for this node.")
+        known = self._lines.standing(note.creditor).position.taken > 0
+        if not self._allowed.take(note.creditor if known else "", trio.current_time()):
+            return RefusedFrame(BUSY, "Too many notes came of late.")
         now_ms = self._clock_ms()
         settled = await trio.to_thread.run_sync(lambda: self._notes.post_note(signed, now_ms=now_ms))
         self._lines.has_repaid(note.creditor, settled)
@@ -130,6 +138,7 @@ class Settling:
         if isinstance(answer, PostedFrame) and answer.settled >= settled:
             await trio.to_thread.run_sync(self._notes.delivered, debtor, settled)
             return True
-        self._refused[debtor] = settled  # not again in this life: it will not change its mind
+        if not isinstance(answer, RefusedFrame) or answer.code != BUSY:
+            self._refused[debtor] = settled  # not again in this life: it will not change its mind
         log.warning("settlement_refused_by_debtor", debtor=debtor, answer=type(answer).__name__)
         return False
