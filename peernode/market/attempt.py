@@ -9,7 +9,15 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from peernode.chat.errors import BadRequest, JobError, NoProvider, ProviderBusy, ProviderFailed, ReceiptRefused
+from peernode.chat.errors import (
+    BadRequest,
+    JobError,
+    NoProvider,
+    NoReceipt,
+    ProviderBusy,
+    ProviderFailed,
+    ReceiptRefused,
+)
 from peernode.chat.events import Failed, Finished, JobEvent, Receipted, Started, Tokens, Waiting
 from peernode.chat.job import ChatJob
 from peernode.market.experience import Experience
@@ -103,9 +111,9 @@ class Attempt:
             case Failed(error=error):
                 self.error, self.over = error, True
                 if self.finished:  # the answer stands; only its receipt does not
-                    self._experience.cheated(
-                        self.candidate, trio.current_time(), lied=isinstance(error, ReceiptRefused)
-                    )
+                    # A receipt that did not come may be the network's fault, and may still come.
+                    lied = isinstance(error, ReceiptRefused) and not isinstance(error, NoReceipt)
+                    self._experience.cheated(self.candidate, trio.current_time(), lied=lied)
                     await self._heard(self, event)
                 else:
                     self._blame(error)  # now: whom to ask next depends on it

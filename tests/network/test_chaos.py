@@ -43,3 +43,19 @@ def test_five_nodes_live_through_kills_freezes_cuts_and_a_split(namespaces, tmp_
 def test_three_hundred_jobs_a_tenth_of_them_hung_up_on_leave_nothing_behind(tmp_path):
     told = run("soak", tmp_path / "report", "--jobs", "300")
     assert (told["answered"], told["hung_up"]) == (270, 30)
+
+
+def test_ledgers_agree_after_a_few_kills_under_load(tmp_path):
+    told = run("money", tmp_path / "report", "--kills", "3", "--every", "3", "--clients", "3", "--seed", "3")
+    assert sum(told["killed"].values()) == 3
+    assert [audit["broken"] for audit in told["audits"]] == [[]]
+    assert told["audits"][-1]["receipts"] > 0
+
+
+def test_broken_answers_are_whole_and_all_their_parts_are_receipted_in_the_end(tmp_path):
+    kinds = ("--kind", "kill", "--kind", "garbage")
+    told = run("failover", tmp_path / "report", "--runs", "2", "--lanes", "1", "--patience", "8", *kinds)
+    assert told["broken"] == []
+    verdicts = [*told["runs"]["kill"], *told["runs"]["garbage"]]
+    assert [each["unreceipted"] for each in verdicts] == [0] * 4
+    assert all(each["seam"] > 0 for each in verdicts)
