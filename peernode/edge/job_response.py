@@ -32,6 +32,8 @@ from peernode.errors import PeernodeError
 LAST_WORD_S = 2.0
 # A client that has waited so long hears that it is not forgotten; an error is then told in the stream.
 SILENCE_S = 5.0
+# What says nothing for longer looks dead to proxies, although its prompt may only be long.
+KEEP_ALIVE_S = 10.0
 log = structlog.get_logger("peernode.edge")
 
 
@@ -48,6 +50,8 @@ class AnswerWriter(Protocol):
     def started(self, choice: int, event: Started) -> None: ...
 
     def waiting(self, choice: int, event: Waiting) -> bytes: ...
+
+    def idle(self) -> bytes: ...
 
     def tokens(self, choice: int, event: Tokens) -> bytes: ...
 
@@ -84,7 +88,8 @@ class JobResponse(Response):
         self._admission = admission
         self._choices = [_Choice(job) for job in jobs]
         self._begun = self._hung_up = self._complete = False
-        self._came = trio.current_time()
+        self._came = self._spoke = trio.current_time()
+        self._sending = trio.Lock()
         # Failures from before the first bytes: nobody was told yet.
         self._untold: list[tuple[int, PeernodeError]] = []
 
@@ -98,6 +103,8 @@ class JobResponse(Response):
         refusal: PeernodeError | None = None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch, receive, nursery.cancel_scope)
+            if self._choices[0].job.streamed:
+                nursery.start_soon(self._keep_alive, send)
             try:
                 refusal = await self._answer(send)
             except BaseException:  # cancelled: by itself, or in a group when there are several choices
@@ -120,6 +127,14 @@ class JobResponse(Response):
             pass
         self._hung_up = True
         scope.cancel()
+
+    async def _keep_alive(self, send: Send) -> None:
+        while True:
+            await trio.sleep_until(self._spoke + KEEP_ALIVE_S)
+            if trio.current_time() >= self._spoke + KEEP_ALIVE_S:
+                self._spoke = trio.current_time()
+                if self._may_tell(self._choices[0]):
+                    await self._send(self._writer.idle(), send)
 
     @property
     def _request_id(self) -> str:
@@ -203,12 +218,20 @@ class JobResponse(Response):
     async def _send(self, body: bytes, send: Send) -> None:
         if not body:
             return
-        if not self._begun:
-            self._begun = True
-            body += self._told()
-            headers = [*self._writer.headers(), *self._admission.headers(), *self._explanation()]
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body, "more_body": True})
+        try:
+            self._sending.acquire_nowait()  # no checkpoint: nearly always there is nobody else
+        except trio.WouldBlock:
+            await self._sending.acquire()
+        try:
+            if not self._begun:
+                self._begun = True
+                body += self._told()
+                headers = [*self._writer.headers(), *self._admission.headers(), *self._explanation()]
+                await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+        finally:
+            self._sending.release()
+        self._spoke = trio.current_time()
 
     def _explanation(self) -> list[tuple[bytes, bytes]]:
         """How the first choice that has begun came to its provider, if the client wants to know."""

@@ -130,6 +130,9 @@ class WholeWriter:
     def waiting(self, choice: int, event: Waiting) -> bytes:
         return b""
 
+    def idle(self) -> bytes:
+        return b""
+
     def tokens(self, choice: int, event: Tokens) -> bytes:
         said = self._said[choice]
         said.pieces.extend(said.choice.read(event.text))

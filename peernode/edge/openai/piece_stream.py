@@ -48,6 +48,10 @@ class PieceStream(ABC):
         name = json.dumps(self._head.model)  # on one line, and ASCII
         return f": {event.reason} {name}, about {max(math.ceil(event.eta_s), 1)} s\n\n".encode("ascii")
 
+    def idle(self) -> bytes:
+        """So that nobody on the way takes a long prompt for a dead connection."""
+        return b": keep-alive\n\n" if self.content_type == EVENT_STREAM else b""
+
     def tokens(self, choice: int, event: Tokens) -> bytes:
         one = self._choices[choice]
         return self._say(one, one.read(event.text), event.logprobs)
