@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from peernode.ledger import Books
 from tests.ledger.faults import DIED, Faults
 from tests.ledger.model import Model, Parties
-from tests.ledger.operations import Deliver, GiveBack, Grant, Operation, SetAside, Settle, Sign, Take
+from tests.ledger.operations import Deliver, GiveBack, Grant, Operation, SetAside, Settle, Sign, Spoil, Take
 
 WAIT_S = 60
 CLIENTS = st.sampled_from(["anne", "bob"])
@@ -91,8 +91,8 @@ class Ledgers(RuleBasedStateMachine):
     @rule(hold=HOLDS, which=ORDER, order=ORDER, crash=CRASHES)
     def take_at_once(self, hold: SetAside, which: Sequence[int], order: Sequence[int], crash: int | None) -> None:
         """Many operations of the coordinator in one commit, in any order."""
-        operations = [hold, GiveBack(hold.request_id, 0), Grant(hold.amount % 8 + 1, hold.of, 7)]
-        operations += [self._take(number) for number in which[: AT_ONCE - 3]]
+        operations = [hold, GiveBack(hold.request_id, 0), Grant(hold.amount % 8 + 1, hold.of, 7), Spoil(hold.of, 7)]
+        operations += [self._take(number) for number in which[: AT_ONCE - 4]]
         self._do([operations[place] for place in order], crash)
 
     @precondition(lambda self: self.model.taken)

@@ -10,6 +10,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from sqlalchemy import Connection
+
 from peernode.ledger import Event, EventConflict, InsufficientBalance, Posting, ReceiptConflict, post
 from peernode.ledger.events import client, held
 from peernode.ledger.holds import hold, release
@@ -48,6 +50,26 @@ class Grant:
         model.balances["granted"] -= self.amount
         model.balances[client(self.to)] += self.amount
         return True
+
+
+@dataclass(frozen=True)
+class Spoil:
+    """A work that posts something, and then fails: nothing of it stays."""
+
+    to: str
+    amount: int
+
+    def submit(self, parties: Parties) -> Future[Any]:
+        moved = (Posting("granted", -self.amount), Posting(client(self.to), self.amount))
+
+        def work(db: Connection) -> None:
+            post(db, Event("spoilt", "grant", moved, 1))
+            raise ArithmeticError
+
+        return parties.coordinator.writer.submit(work)
+
+    def expect(self, model: Model) -> object:
+        return ArithmeticError
 
 
 @dataclass(frozen=True)
