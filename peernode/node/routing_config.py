@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict
 class RoutingConfig(BaseModel):
     """``affinity``: conversations go to where their prompts were computed.
 
-    ``hedge``: ask a second when the first is late, or says that it will be. ``cold``: whether somebody who has to load the
-    model first is asked where that is expected to be the fastest, or only when nobody else is left.
+    ``hedge``: ask a second when the first is late, or says that it will be. ``cold``: whether somebody who has to load
+    the model first is asked where that is expected to be the fastest, or only when nobody else is left.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
