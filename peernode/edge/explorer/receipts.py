@@ -47,19 +47,26 @@ def explorer_router(services: EdgeServices) -> APIRouter:
     ) -> Response:
         caller = caller_of(request.scope)
         newest = await services.receipts.recent(offset + limit)
-        shown = [record for record in newest[offset:] if await _may_see(services, record, caller)]
-        body = {"receipts": [_row(record) for record in shown], "limit": limit, "offset": offset}
+        rows = [await _shown(services, record, caller) for record in newest[offset:]]
+        body = {"receipts": [row for row in rows if row is not None], "limit": limit, "offset": offset}
         return JSONResponse(body, headers=_FRESH)
 
     return router
 
 
-async def _may_see(services: EdgeServices, record: ReceiptRecord, caller: Caller) -> bool:
+async def _shown(services: EdgeServices, record: ReceiptRecord, caller: Caller) -> dict[str, Any] | None:
+    """The row as ``caller`` may see it, if at all.
+
+    The name of a request that no key paid for opens its receipts and its stream to whoever has it. So it is told to the
+    operator only: to himself, or where all who come without a key are on this machine.
+    """
+    asked = await services.accounts.request(record.request_id)
     try:
-        check_owner(await services.accounts.request(record.request_id), caller)
+        check_owner(asked, caller)
     except NotYours:
-        return False
-    return True
+        return None
+    local = caller.key is None and services.anonymous == "loopback"
+    return _row(record) | ({} if asked is not None or caller.operator or local else {"request_id": None})
 
 
 def explorer_object(records: Sequence[ReceiptRecord]) -> dict[str, Any]:

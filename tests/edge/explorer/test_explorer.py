@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import replace
 
 import pytest
 
 from peernode.edge.accounts import NoAccounts
+from peernode.ledger.client_key import ClientKey, KeyLimits, new_key_text
 from peernode.ledger.client_records import ClientRequest
 from tests.edge.conftest import PROVIDER
 from tests.edge.openrouter.test_models import NODE
@@ -16,7 +18,14 @@ ID = "req_01J9Z4KXM8VWQE3T5P6N7R2Y0C"
 OTHERS = "req_01J9Z4KXM8VWQE3T5P6N7R2Y0D"
 
 
+KEY = new_key_text(secrets.token_bytes)
+KEYED = {"authorization": KEY.text}
+
+
 class Owned(NoAccounts):
+    async def recognise(self, offered):
+        return ClientKey("somebody", "app", 0, KeyLimits())
+
     async def request(self, request_id):
         if request_id != OTHERS:
             return None
@@ -74,3 +83,12 @@ async def test_recent_receipts(edge, record):
     more = (await edge.client.get("/api/recent", params={"limit": 3, "offset": 3})).json()
     assert [row["request_id"] for row in more["receipts"]] == names[2::-1]
     assert (await edge.client.get("/api/recent", params={"limit": 101})).status_code == 400
+
+
+@pytest.mark.parametrize(("anonymous", "headers"), [("yes", {}), ("loopback", KEYED)])
+async def test_strangers_do_not_hear_the_names_of_requests_without_a_key(edge, record, anonymous, headers):
+    object.__setattr__(edge.services, "anonymous", anonymous)
+    edge.shelf.held.update((name, [record(name)]) for name in (ID, OTHERS))
+    rows = (await edge.client.get("/api/recent", headers=headers)).json()["receipts"]
+    assert [row["request_id"] for row in rows] == ([None] if not headers else [OTHERS, None])
+    assert ID not in str(rows)
