@@ -29,7 +29,10 @@ class Earned:
 
 @dataclass(frozen=True, slots=True)
 class UnsignedJob:
-    """A part of a request that ``peer`` got and did not sign for; ``withheld`` when it was asked to and would not."""
+    """A part of a request that ``peer`` got and did not sign for; ``withheld`` when it was asked to and would not.
+
+    ``at_ms`` is when it began.
+    """
 
     request_id: str
     part: int

@@ -110,6 +110,7 @@ class Lines:
                 receipts.c.request_id == unsigned_jobs.c.request_id,
                 receipts.c.part == unsigned_jobs.c.part,
                 receipts.c.coordinator == unsigned_jobs.c.peer,
+                receipts.c.recorded_ms >= unsigned_jobs.c.at_ms,
             )
         )
         query = select(unsigned_jobs).where(unsigned_jobs.c.node == self._own, ~signed.exists())
@@ -124,7 +125,7 @@ class Lines:
         """Note, or note anew, that this job was not signed for."""
 
         def note(db: Connection) -> None:
-            db.execute(self._job(job.request_id, job.part))
+            db.execute(self._job(job.peer, job.request_id, job.part))
             db.execute(
                 insert(unsigned_jobs).values(
                     node=self._own,
@@ -140,13 +141,14 @@ class Lines:
 
         self._database.writer.submit(note)
 
-    def soon_sign(self, request_id: str, part: int) -> None:
+    def soon_sign(self, peer: str, request_id: str, part: int) -> None:
         """This job is signed for, or nothing is owed for it."""
-        self._database.writer.submit(lambda db: db.execute(self._job(request_id, part)).rowcount)
+        self._database.writer.submit(lambda db: db.execute(self._job(peer, request_id, part)).rowcount)
 
-    def _job(self, request_id: str, part: int) -> Delete:
+    def _job(self, peer: str, request_id: str, part: int) -> Delete:
         return delete(unsigned_jobs).where(
             unsigned_jobs.c.node == self._own,
+            unsigned_jobs.c.peer == peer,
             unsigned_jobs.c.request_id == request_id,
             unsigned_jobs.c.part == part,
         )

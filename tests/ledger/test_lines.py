@@ -152,7 +152,9 @@ def test_what_is_kept_of_a_peer_is_replaced_and_what_it_did_is_not(database: Dat
     lines.soon_leave_unsigned(job)
     lines.soon_leave_unsigned(replace(job, withheld=True))
     lines.soon_leave_unsigned(replace(job, request_id="req_2"))
-    lines.soon_sign("req_2", 0)
+    lines.soon_leave_unsigned(replace(job, peer="other", withheld=True))
+    lines.soon_sign("peer", "req_2", 0)
+    lines.soon_sign("other", "req_1", 0)
     for reason in ("first", "second"):
         lines.soon_mark(Mark("peer", "withheld", reason, "req_1", NOW))
     database.writer.run(lambda db: None)  # all before it is on the disk

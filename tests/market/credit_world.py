@@ -33,7 +33,7 @@ class Unkept:
 
     def __init__(self) -> None:
         self.kept: dict[str, Earned] = {}
-        self.jobs: dict[tuple[str, int], UnsignedJob] = {}
+        self.jobs: dict[tuple[str, str, int], UnsignedJob] = {}
         self.marked: list[Mark] = []
         self.sums: dict[str, Totals] = {}
 
@@ -53,10 +53,10 @@ class Unkept:
         self.kept[earned.peer] = earned
 
     def soon_leave_unsigned(self, job: UnsignedJob) -> None:
-        self.jobs[job.request_id, job.part] = job
+        self.jobs[job.peer, job.request_id, job.part] = job
 
-    def soon_sign(self, request_id: str, part: int) -> None:
-        self.jobs.pop((request_id, part), None)
+    def soon_sign(self, peer: str, request_id: str, part: int) -> None:
+        self.jobs.pop((peer, request_id, part), None)
 
     def soon_mark(self, mark: Mark) -> None:
         self.marked.append(mark)
@@ -141,13 +141,14 @@ class Giver:
 
     def sign(self, offer: Offer, bill: int) -> None:
         total = self.vouchers[offer.coordinator] = self.vouchers.get(offer.coordinator, 0) + bill
-        self.lines.countersigned(a_receipt(offer), a_voucher(offer, total))
+        self.lines.countersigned(a_receipt(offer, self.clock.ms), a_voucher(offer, total))
 
 
-def a_receipt(offer: Offer) -> SignedReceipt:
+def a_receipt(offer: Offer, accepted_ms: int = Clock.ms) -> SignedReceipt:
     receipt = Receipt.__new__(Receipt)
     for name in ("request_id", "part", "coordinator", "provider"):
         object.__setattr__(receipt, name, getattr(offer, name))
+    object.__setattr__(receipt, "accepted_ms", accepted_ms)
     return SignedReceipt(receipt, UNSIGNED)
 
 

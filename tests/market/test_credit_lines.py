@@ -142,6 +142,51 @@ def test_an_operator_may_trust_one_and_refuse_another() -> None:
     assert not node.serve(foe, 1)
 
 
+def test_nobody_pays_for_another_who_chose_the_same_request_id() -> None:
+    node, other = giver(), peer(2)
+    mine, theirs = (node.offer(who, request_id="req_x") for who in (TAKER, other))
+    with node.lines.reserve(mine, REQUEST, CONTEXT) as one, node.lines.reserve(theirs, REQUEST, CONTEXT) as two:
+        for hold in (one, two):
+            assert hold.covers(10)
+            hold.billed(50)
+        node.lines.refused(a_receipt(theirs))
+        node.sign(mine, 50)
+    assert node.lines.standing(TAKER).unsigned == 0
+    assert node.lines.standing(other).unsigned == 50
+    assert node.lines.standing(other).closed
+
+
+def test_one_name_for_two_jobs_does_not_hide_one_of_them() -> None:
+    node = giver()
+    cheap = node.offer(TAKER, request_id="req_x")
+    with node.lines.reserve(cheap, REQUEST, CONTEXT) as hold:
+        with pytest.raises(ProviderBusy, match="asked for here before"):
+            node.lines.reserve(cheap, REQUEST, CONTEXT)
+        hold.billed(1)
+        node.sign(cheap, 1)
+    old = a_receipt(cheap, node.clock.ms)
+    node.clock.ms += 1000
+    with node.lines.reserve(cheap, REQUEST, CONTEXT) as hold:
+        assert hold.covers(200)
+        hold.billed(90)
+        node.lines.refused(a_receipt(cheap))
+    node.lines.countersigned(old, a_voucher(cheap, 1))  # again, for the job of before
+    assert node.lines.standing(TAKER).unsigned == 90
+    assert node.lines.standing(TAKER).closed
+
+
+def test_what_was_never_signed_for_is_not_written_over() -> None:
+    node = giver()
+    offer = node.offer(TAKER, request_id="req_x")
+    with node.lines.reserve(offer, REQUEST, CONTEXT) as hold:
+        assert hold.covers(200)
+    left = node.lines.standing(TAKER).unsigned
+    assert left > 80
+    with pytest.raises(ProviderBusy, match="asked for here before"):
+        node.lines.reserve(offer, REQUEST, CONTEXT)
+    assert node.lines.standing(TAKER).unsigned == left
+
+
 def test_a_late_voucher_changes_nothing() -> None:
     node = giver()
     first, second = node.offer(TAKER), node.offer(TAKER)

@@ -50,7 +50,7 @@ class Hold:
     def __init__(self, purse: Purse, offer: Offer, request: JobRequest, context_length: int) -> None:
         self.peer, self.request_id, self.part = offer.coordinator, offer.request_id, offer.part
         self.signed = self.refused = False
-        self.aside = 0
+        self.aside = self.began_ms = 0
         self._purse = purse
         self._prices = offer.prices
         self._prompt = most_prompt_tokens(request, context_length, earlier=len(offer.continue_from))
@@ -59,6 +59,10 @@ class Hold:
         self._allowed = min(WINDOW_TOKENS, self._most)
         self._handed_on = 0
         self._bill: int | None = None
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        return self.peer, self.request_id, self.part
 
     @property
     def need(self) -> int:

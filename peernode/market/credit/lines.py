@@ -43,7 +43,7 @@ class LineLedger(Protocol):
     def unsigned(self) -> Sequence[UnsignedJob]: ...
     def soon_keep(self, earned: Earned) -> None: ...
     def soon_leave_unsigned(self, job: UnsignedJob) -> None: ...
-    def soon_sign(self, request_id: str, part: int) -> None: ...
+    def soon_sign(self, peer: str, request_id: str, part: int) -> None: ...
     def soon_mark(self, mark: Mark) -> None: ...
 
 
@@ -70,7 +70,8 @@ class CreditLines:
         self._clock_ms = clock_ms
         self._positions: dict[str, Position] = {}
         self._held: Counter[str] = Counter()
-        self._running: dict[tuple[str, int], Hold] = {}
+        # Request ids are chosen by coordinators, who may choose the same.
+        self._running: dict[tuple[str, str, int], Hold] = {}
         self._unsigned: dict[str, dict[tuple[str, int], UnsignedJob]] = {}
         self._beyond: dict[str, int] = {}
         self._beyond_all = 0
@@ -121,8 +122,11 @@ class CreditLines:
         if offer.coordinator == self._own:
             return NoLimits().reserve(offer, request, context_length)
         hold = Hold(self, offer, request, context_length)
+        if hold.key in self._running or (hold.request_id, hold.part) in self._unsigned.get(hold.peer, {}):
+            raise ProviderBusy("This part of the request was asked for here before.", cause="the same part again")
         self._check(hold)
-        self._running[hold.request_id, hold.part] = hold
+        hold.began_ms = self._clock_ms()
+        self._running[hold.key] = hold
         return hold
 
     def refusal(self, peer: str, more: int) -> str:
@@ -154,35 +158,36 @@ class CreditLines:
 
     def end(self, hold: Hold, unsigned: Unsigned | None) -> None:
         """See ``Purse``."""
-        if self._running.get((hold.request_id, hold.part)) is hold:
-            del self._running[hold.request_id, hold.part]
+        if self._running.get(hold.key) is hold:
+            del self._running[hold.key]
         if unsigned is None:
             return
-        now_ms = self._clock_ms()
         job = UnsignedJob(
-            hold.request_id, hold.part, hold.peer, unsigned.credits, unsigned.withheld, unsigned.reason, now_ms
+            hold.request_id, hold.part, hold.peer, unsigned.credits, unsigned.withheld, unsigned.reason, hold.began_ms
         )
         self._unsigned.setdefault(hold.peer, {})[hold.request_id, hold.part] = job
         self._ledger.soon_leave_unsigned(job)
         self._reckon(hold.peer)
         log.warning("job_not_signed_for", coordinator=hold.peer, request_id=hold.request_id, reason=unsigned.reason)
         if unsigned.withheld:
-            self._ledger.soon_mark(Mark(hold.peer, WITHHELD, unsigned.reason, hold.request_id, now_ms))
+            self._ledger.soon_mark(Mark(hold.peer, WITHHELD, unsigned.reason, hold.request_id, self._clock_ms()))
 
     def countersigned(self, receipt: SignedReceipt, made: SignedCountersignature) -> None:
         body, peer = receipt.receipt, made.countersignature.coordinator
         if peer == self._own:
             return
-        if (hold := self._running.get((body.request_id, body.part))) is not None:
+        if (hold := self._running.get((peer, body.request_id, body.part))) is not None:
             hold.signed = True
             hold.billed(0)  # it is in the voucher now
-        self._forget(peer, body.request_id, body.part)
+        job = self._unsigned.get(peer, {}).get((body.request_id, body.part))
+        if job is not None and body.accepted_ms >= job.at_ms:  # and no receipt of an earlier job of the same name
+            self._forget(peer, body.request_id, body.part)
         self._positions[peer] = self._of(peer).gave(made.countersignature.cumulative, self._clock_ms())
         self._keep(peer)
 
     def refused(self, receipt: SignedReceipt) -> None:
         body = receipt.receipt
-        if (hold := self._running.get((body.request_id, body.part))) is not None:
+        if (hold := self._running.get((body.coordinator, body.request_id, body.part))) is not None:
             hold.refused = True
 
     def short_voucher(self, receipt: SignedReceipt, made: SignedCountersignature) -> None:
@@ -249,7 +254,7 @@ class CreditLines:
             return
         if not jobs:
             del self._unsigned[peer]
-        self._ledger.soon_sign(request_id, part)
+        self._ledger.soon_sign(peer, request_id, part)
         log.info("job_signed_for_after_all", coordinator=peer, request_id=request_id)
 
     def _withheld(self, peer: str) -> UnsignedJob | None:

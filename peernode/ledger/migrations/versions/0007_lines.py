@@ -56,9 +56,9 @@ def upgrade() -> None:
     op.create_table(
         "unsigned_jobs",
         sa.Column("node", sa.String(64), primary_key=True),
+        sa.Column("peer", sa.String(64), primary_key=True),
         sa.Column("request_id", sa.String(64), primary_key=True),
         sa.Column("part", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("peer", sa.String(64), nullable=False),
         sa.Column("credits", sa.BigInteger, nullable=False),
         sa.Column("withheld", sa.Boolean, nullable=False),
         sa.Column("reason", sa.String(512), nullable=False),
