@@ -68,6 +68,16 @@ def test_it_answers_and_is_paid(
     assert _verify(edge, answer["request_id"])["verified"] is True
 
 
+def test_a_long_answer_is_acknowledged_on_its_way(edge_and_js: tuple[NodeProcess, JsNode]) -> None:
+    edge, js = edge_and_js
+    words = " ".join(f"w{number}" for number in range(400))  # more than may be under way unacknowledged
+    answer = httpx.post(f"{edge.url}/v1/chat/completions", json=_body(words), timeout=120).json()
+    assert answer["choices"][0]["message"]["content"] == words
+    served = js.wait_for("served", where=lambda line: line.get("request_id") == answer["request_id"])
+    assert served["outcome"] == "paid"
+    assert _verify(edge, answer["request_id"])["verified"] is True
+
+
 def test_it_stops_when_the_client_leaves_and_is_paid_for_what_it_sent(edge_and_js: tuple[NodeProcess, JsNode]) -> None:
     edge, js = edge_and_js
     stream = chat_stream(edge.url, _body("word " * 3000))
