@@ -72,9 +72,10 @@ def test_a_wrong_token_is_said(peernode, node, home):
 
 
 def test_serve_refuses_a_bad_configuration_before_it_loads_anything(peernode, tmp_path):
-    answer = peernode("serve", "--http", "0.0.0.0:80")
-    assert (answer.code, "code: open_bind_refused" in answer.err) == (1, True)
     file = tmp_path / "node.toml"
+    file.write_text('[access]\nanonymous = "yes"\n')
+    answer = peernode("serve", "--http", "0.0.0.0:80", "--config", file)
+    assert (answer.code, "code: open_bind_refused" in answer.err) == (1, True)
     file.write_text("bogus = 1")
     answer = peernode("serve", "--config", file)
     assert "bogus in" in answer.err
