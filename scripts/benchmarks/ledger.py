@@ -195,7 +195,7 @@ def main() -> None:
             backends["postgresql"] = stack.enter_context(postgres_server()).database
         if options.one_core:
             # The server of PostgreSQL, which was started before, keeps the others.
-            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+            os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
         progress = Progress(console, options.rounds * len(backends) + 1)
         for number in range(options.rounds):
             for backend, places in backends.items():
