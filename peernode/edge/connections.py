@@ -18,9 +18,9 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 
+from peernode.edge.leave import KEY, Leave
+
 MAX_CONNECTIONS = 1024
-# For the app to take leave once its client is gone; the job itself is cancelled at once.
-LEAVE_S = 5.0
 # A client that reads as fast as it is written to must not keep the node from everybody else.
 YIELD_EVERY = 16
 log = structlog.get_logger("peernode.edge")
@@ -44,7 +44,8 @@ class Connections:
         try:
             # Typed for TLS streams, made for both.
             tls = cast(trio.SSLStream, stream)
-            await _Connection(self._app, self._config, self._context, ConnectionState({}), tls)
+            state = ConnectionState({KEY: Leave()})
+            await _Connection(self._app, self._config, self._context, state, tls)
         except* Exception as group:  # noqa: BLE001  # one connection's defect is nobody else's
             log.warning("connection_failed", errors=[type(err).__name__ for err in group.exceptions])
         finally:
@@ -76,7 +77,7 @@ class _Connection(TCPServer):
         await self.idle_task.stop()
         nursery = self._task_group._nursery
         if nursery is not None:
-            nursery.cancel_scope.deadline = trio.current_time() + LEAVE_S
+            nursery.cancel_scope.deadline = trio.current_time() + cast(Leave, self.state[KEY]).seconds
 
 
 def _taken_at_once(stream: object, data: bytes) -> int:

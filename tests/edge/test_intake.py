@@ -15,6 +15,7 @@ from peernode.edge.bind import parse_bind
 from peernode.edge.boundary import Boundary
 from peernode.edge.connections import Connections
 from peernode.edge.intake import Intake
+from peernode.edge.leave import Leave
 from peernode.edge.serve import serve_app
 from peernode.wire.bounds import MAX_BODY_BYTES
 
@@ -143,7 +144,7 @@ async def test_connections_whose_clients_left_are_let_go(edge, monkeypatch):
         made.append(self)
 
     monkeypatch.setattr(Connections, "__init__", noted)
-    monkeypatch.setattr("peernode.edge.connections.LEAVE_S", 0.1)
+    monkeypatch.setattr("peernode.edge.connections.Leave", lambda: Leave(0.1))
     stop = trio.Event()
 
     async def run(task_status):

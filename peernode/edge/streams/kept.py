@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import trio
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from peernode.edge.leave import LEAVE_S, leave_of
 from peernode.edge.streams.tape import Tape
 
 
@@ -37,9 +40,12 @@ class KeptResponse(Response):
                 await tape.abandoned()
             return message
 
+        leave = leave_of(scope)
+        leave.seconds = math.inf  # ``patient`` says when it is time
         try:
             await self._inner(scope, patient, taped)
         finally:
+            leave.seconds = LEAVE_S
             tape.end(trio.current_time())
 
 
