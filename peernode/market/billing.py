@@ -35,11 +35,16 @@ class Check:
 
 def most_credits(card: ModelCard, request: JobRequest) -> int:
     """The most a job can cost: a full context of prompt, and the completion that was asked for, or a full context."""
-    completion = min(request.max_tokens or card.context_length, card.context_length)
+    completion = longest_answer(request, card.context_length)
     prompt = most_prompt_tokens(card, request)
     if isinstance(request, EmbeddingRequest):
         completion = 0
     return -(-(prompt * max(card.price_prompt, card.price_cached) + completion * card.price_completion) // 10**6)
+
+
+def longest_answer(request: JobRequest, context_length: int) -> int:
+    """Tokens: what was asked for, or a full context."""
+    return min(request.max_tokens or context_length, context_length)
 
 
 def most_prompt_tokens(card: ModelCard, request: JobRequest) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from peernode.chat.embedding_request import EmbeddingRequest
 from peernode.chat.job_request import JobRequest
+from peernode.market.billing import longest_answer
 from peernode.wire import canonical
 from peernode.wire.prices import Prices
 
@@ -29,7 +30,7 @@ def most_completion_tokens(request: JobRequest, context_length: int) -> int:
     """What was asked for, or a full context; embeddings complete nothing."""
     if isinstance(request, EmbeddingRequest):
         return 0
-    return min(request.max_tokens or context_length, context_length)
+    return longest_answer(request, context_length)
 
 
 def cost(prices: Prices, prompt_tokens: int, completion_tokens: int, *, cached_tokens: int | None = None) -> int:

@@ -21,9 +21,3 @@ class NotWhatWasSent(JobError):
     """The acknowledgement is of other tokens than those that were sent."""
 
     code = "not_what_was_sent"
-
-
-class NotEntitled(JobError):
-    """Receipts are for the parties of their job alone."""
-
-    code = "not_entitled"

@@ -11,7 +11,7 @@ from typing import Any
 from peernode.chat.embedding_request import EmbeddingRequest
 from peernode.chat.job_request import JobRequest
 from peernode.engine import ModelFacts
-from peernode.market.billing import most_prompt_tokens
+from peernode.market.billing import longest_answer, most_prompt_tokens
 from peernode.wire import canonical
 from peernode.wire.acknowledgement import Acknowledgement
 from peernode.wire.advert import ModelCard
@@ -62,7 +62,7 @@ class Terms:
             template_digest=b"",
             sampler_version="",
             offer_digest=offer_digest,
-            max_tokens=min(request.max_tokens or card.context_length, card.context_length),
+            max_tokens=longest_answer(request, card.context_length),
             max_prompt=most_prompt_tokens(card, request),
             accepted_ms=accepted_ms,
         )
@@ -79,7 +79,7 @@ class Terms:
             template_digest=facts.template_digest,
             sampler_version=facts.sampler_version,
             offer_digest=offer_digest,
-            max_tokens=min(request.max_tokens or facts.context_length, facts.context_length),
+            max_tokens=longest_answer(request, facts.context_length),
             max_prompt=facts.context_length,
             accepted_ms=accepted_ms,
         )
