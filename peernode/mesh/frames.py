@@ -116,6 +116,14 @@ class FrameStream:
         if scope.cancelled_caught and not whole:
             raise FrameTimeout("The peer did not take the frame in time.", cause=f"deadline {deadline_s:g} s")
 
+    async def finish(self) -> None:
+        """Send no more, and go on to receive: the peer reads all that was sent, then the end."""
+        try:
+            with trio.move_on_after(ABORT_DEADLINE_S):
+                await self._stream.close_write()
+        except Exception as error:
+            raise StreamClosed("The peer closed the stream.", cause=repr(error)) from error
+
     async def close(self) -> None:
         """End the stream after what was sent: the peer reads all of it, then the end. Does not wait for the peer."""
         if self._closed:

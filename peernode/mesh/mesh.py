@@ -53,6 +53,8 @@ log = structlog.get_logger(__name__)
 _OPENING_BYTES = {JOB_PROTOCOL: MAX_OFFER_FRAME_BYTES}
 Handler = Callable[[FrameStream], Awaitable[None]]
 SYNC_OPEN_S = 10.0
+# How long a node that goes away waits for its neighbours to have read that.
+FAREWELL_S = 1.0
 # A peer of another version might do it by mistake, but not again and again.
 TOO_LARGE_WEIGHT = 0.25
 MAX_DIRECT_ADDRESSES = 12
@@ -180,12 +182,15 @@ class Mesh:
     async def publish(self, signed: SignedAdvert) -> None:
         """Make this node's own advert known: to its own directory at once, to neighbours by sync, as news by gossip.
 
-        A renewal is no news. Without a running host the advert waits in the directory for the first neighbour.
+        A renewal is no news. Without a running host the advert waits in the directory for the first neighbour. A
+        departure is published when the neighbours have taken it in, at most ``FAREWELL_S`` later: then the node may go.
         """
         change = self.directory.offer(signed)
         is_news = isinstance(change, Change) and change.kind is not ChangeKind.RENEWED
         if is_news and self._life is not None:
             await self._life.gossip.publish(signed.raw)
+        if signed.advert.is_departure:
+            await self._sync.farewell(FAREWELL_S)
 
     def renew(self, renewal: SignedRenewal) -> None:
         """Make known that this node's own advert still stands: to its own directory at once, to neighbours by sync."""

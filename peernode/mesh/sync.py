@@ -116,6 +116,16 @@ class Sync:
                 await trio.sleep(debt_s)
             records -= TURN
 
+    async def farewell(self, at_most_s: float) -> None:
+        """Bring this node's last word to every neighbour, and return when they have it, or after ``at_most_s``.
+
+        A node that goes away closes its connections; what it only put on its way would be lost with them.
+        """
+        with trio.move_on_after(at_most_s):
+            async with trio.open_nursery() as nursery:
+                for session in list(self.sessions.values()):
+                    nursery.start_soon(session.farewell)
+
     def feeder(self, peer: str) -> str | None:
         """The neighbour, still there, that brought the newest word of ``peer``; None if that came by gossip."""
         seq, neighbour = self._brought.get(peer, (0, ""))

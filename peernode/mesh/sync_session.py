@@ -70,24 +70,29 @@ class SyncSession:
         self._gathered_s = self._sent_s = float("-inf")
         self._greeting_is_out = False
         self._greeted = False
+        self._leaving = False
+        self._over = trio.Event()
         self._bad = 0
 
     async def run(self) -> None:
         """Exchange until the stream ends. Raises the ``MeshError`` that ended it."""
         failure: MeshError | None = None
-        async with trio.open_nursery() as nursery:
+        try:
+            async with trio.open_nursery() as nursery:
 
-            async def ending(direction: Callable[[], Awaitable[None]]) -> None:
-                nonlocal failure
-                try:
-                    await direction()
-                except MeshError as error:
-                    failure = failure or error
-                nursery.cancel_scope.cancel()
+                async def ending(direction: Callable[[], Awaitable[None]]) -> None:
+                    nonlocal failure
+                    try:
+                        await direction()
+                    except MeshError as error:
+                        failure = failure or error
+                    nursery.cancel_scope.cancel()
 
-            nursery.start_soon(ending, self._send)
-            nursery.start_soon(ending, self._receive)
-            nursery.start_soon(self._sync.keep_rounds)
+                nursery.start_soon(ending, self._send)
+                nursery.start_soon(ending, self._receive)
+                nursery.start_soon(self._sync.keep_rounds)
+        finally:
+            self._over.set()
         if isinstance(failure, BadSyncMessage):
             self._sync.report(self._neighbour, failure.code, 1.0)
         if failure is not None:
@@ -103,6 +108,12 @@ class SyncSession:
         """Tell the neighbour to send no more of this originator; with the next frames, there is no hurry."""
         if peer not in self._to_ask:
             self._enough.add(peer)
+
+    async def farewell(self) -> None:
+        """Send this node's last word at once, and return when the neighbour has taken it in and ended its side."""
+        self._leaving = True
+        self._wake.set()
+        await self._over.wait()
 
     def gather(self) -> None:
         """Put into the next frames what is due by now, and have them sent. Called once a round for all sessions.
@@ -128,7 +139,7 @@ class SyncSession:
             await self._stream.send(frame)
         self._sent_s = self._gathered_s = trio.current_time()
         self._greeting_is_out = True
-        while True:
+        while not self._leaving:
             await self._wake.wait()
             if not self._outgoing:  # the neighbour asked, or is to be asked: at once, but not many times in a row
                 await trio.sleep_until(self._sent_s + min(AT_ONCE_S, BATCH_S))
@@ -138,6 +149,11 @@ class SyncSession:
                 await self._stream.send(self._outgoing[0])
                 self._outgoing.pop(0)
                 self._sent_s = trio.current_time()
+        own = self._directory.holding(self._sync.peer_id)
+        for frame in encode_records([self._record(self._sync.peer_id, own, 0)] if own is not None else []):
+            await self._stream.send(frame)
+        await self._stream.finish()
+        await trio.sleep_forever()
 
     def _due(self, version: int) -> list[bytes]:
         """The frames to send now; ``version`` is the directory's at the time of the last ones."""

@@ -65,6 +65,19 @@ async def test_a_departure_is_seen_at_once(start_node):
             assert stays.mesh.directory.departed(leaves.peer_id)  # by its own word, not for want of one
 
 
+async def test_whoever_departs_may_go_at_once_and_is_heard_without_gossip(start_node, monkeypatch):
+    async def lost(self, raw):
+        pass
+
+    with trio.fail_after(60):
+        async with start_node() as stays, start_node(join=stays.mesh.addresses()) as leaves:
+            await leaves.advertise(lease_ms=300_000)
+            await stays.sees(leaves)
+            monkeypatch.setattr("peernode.mesh.gossip.Gossip.publish", lost)
+            await leaves.advertise(lease_ms=0)
+            assert stays.mesh.directory.departed(leaves.peer_id)  # already when the word counts as published
+
+
 @pytest.mark.real
 async def test_a_killed_node_is_gone_within_its_lease_and_may_come_back(start_node):
     seed = secrets.token_bytes(32)
