@@ -25,7 +25,7 @@ class ChatJob:
     the job runs: engines are fair between payers and share no cached prefixes between them. ``wishes`` are how the
     client wants its provider chosen; no provider hears of them. ``explain`` asks to be told how it was. ``dialect`` and
     ``streamed`` are how it was asked for, for the payer's own records. ``may_be_shortened``: a conversation that is too
-    long loses its middle.
+    long loses its middle; ``transformed``: it has lost it.
     """
 
     request_id: str
@@ -44,6 +44,7 @@ class ChatJob:
     dialect: str = ""
     streamed: bool = False
     may_be_shortened: bool = False
+    transformed: bool = False
 
 
 def seed_of_choice(seed: int, index: int) -> int:

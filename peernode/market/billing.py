@@ -87,7 +87,7 @@ def receipt_checks(receipt: Receipt, offer: Offer, request: JobRequest, card: Mo
         _same("sampler parameters", receipt.sampler_digest, request.sampling.digest),
         _same("seed", receipt.seed, offer.seed),
         _same("request digest", receipt.request_digest, request.digest),
-        _same("transformed", receipt.transformed, False),
+        _same("transformed", receipt.transformed, offer.transformed),
         Check("cached tokens", receipt.cached_tokens <= receipt.prompt_tokens, "more cached than prompt tokens"),
         Check(
             "prompt tokens",

@@ -99,5 +99,6 @@ class Coordinator:
             prices=Prices(card.price_prompt, card.price_cached, card.price_completion),
             deadline_ms=round(job.total_s * 1000),
             continue_from=job.continue_from,
+            transformed=job.transformed,
         )
         return Ordered(offer, job.request, card)

@@ -1,6 +1,7 @@
 """Jobs that may be shortened to fit: run, and where the provider says that the prompt is too long, run again shorter.
 
-Only the provider counts tokens, so it decides. Nothing is owed for a prompt that was refused.
+Only the provider counts tokens, so it decides. Nothing is owed for a prompt that was refused. The offer and the receipt
+of a shorter one say that it was transformed.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class FittingRunner:
             shorter = await self._attempt(left, emit, last=times == MAX_TIMES - 1)
             if shorter is None:
                 return
-            job = replace(job, request=shorter)
+            job = replace(job, request=shorter, transformed=True)
             log.info("conversation_shortened", messages=len(shorter.messages), times=times + 1)
 
     async def _attempt(self, job: ChatJob, emit: Emit, *, last: bool) -> ChatRequest | None:

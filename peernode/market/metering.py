@@ -53,7 +53,7 @@ class Meter:
             sampler_digest=request.sampling.digest,
             seed=offer.seed,
             request_digest=request.digest,
-            transformed=False,
+            transformed=offer.transformed,
             prompt_tokens=usage.prompt_tokens,
             cached_tokens=usage.cached_tokens,
             completion_tokens=len(self.ids),

@@ -1,8 +1,8 @@
 """The offer: a coordinator asks a named provider to run one part of one job, on stated terms.
 
 Fields in signing order: network, request_id, part, coordinator, provider, model_digest, request, seed, max_credits,
-prices[prompt, cached, completion], deadline_ms, continue_from[token ids]. ``deadline_ms`` is a duration from the
-arrival of the offer, so that clocks need not agree. ``request`` is the canonical chat request, opaque here.
+prices[prompt, cached, completion], deadline_ms, continue_from[token ids], transformed. ``deadline_ms`` is a duration
+from the arrival of the offer, so that clocks need not agree. ``request`` is the canonical chat request, opaque here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ MAX_DEADLINE_MS = 24 * 3600 * 1000
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """Terms of one part of a job; ``seed`` is the coordinator's 63-bit choice."""
+    """Terms of one part of a job; ``seed`` is the coordinator's 63-bit choice.
+
+    ``transformed``: the request is not what the coordinator's client sent, but shorter, since that did not fit.
+    """
 
     network: str
     request_id: str
@@ -37,6 +40,7 @@ class Offer:
     prices: Prices
     deadline_ms: int
     continue_from: tuple[int, ...] = ()
+    transformed: bool = False
 
     def to_fields(self) -> list[Value]:
         return [
@@ -52,6 +56,7 @@ class Offer:
             self.prices.to_fields(),
             self.deadline_ms,
             list(self.continue_from),
+            self.transformed,
         ]
 
     @classmethod
@@ -70,6 +75,7 @@ class Offer:
             prices=Prices.from_fields(read.nested("prices")),
             deadline_ms=read.integer("deadline_ms", most=MAX_DEADLINE_MS),
             continue_from=read.items("continue_from", as_token_id, most=1 << 17),
+            transformed=read.boolean("transformed"),
         )
         read.done()
         return offer

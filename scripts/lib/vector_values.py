@@ -99,6 +99,7 @@ OFFER: Final = Offer(
     prices=PRICES,
     deadline_ms=600_000,
     continue_from=(11, 22, 33),
+    transformed=True,
 )
 RECEIPT: Final = Receipt(
     network=NETWORK,
@@ -114,7 +115,7 @@ RECEIPT: Final = Receipt(
     sampler_digest=FULL_REQUEST.sampling.digest,
     seed=OFFER.seed,
     request_digest=FULL_REQUEST.digest,
-    transformed=False,
+    transformed=True,
     prompt_tokens=130,
     cached_tokens=100,
     completion_tokens=len(IDS),

@@ -67,7 +67,7 @@ FIELDS: Final = {
     "advert": "network peer seq issued_ms lease_ms addresses version slots free_slots queued models receipts_log",
     "renewal": "network peer seq issued_ms lease_ms free_slots queued advert",
     "offer": "network request_id part coordinator provider model_digest request seed max_credits prices deadline_ms"
-    " continue_from",
+    " continue_from transformed",
     "receipt": "network request_id part coordinator provider model_id model_digest quantization template_digest sampler"
     " seed request_digest transformed prompt_tokens cached_tokens completion_tokens output_ids_digest text_digest"
     " finish_reason prices credits accepted_ms first_token_ms finished_ms seq previous",

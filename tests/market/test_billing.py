@@ -52,6 +52,14 @@ def test_a_receipt_for_the_job_passes() -> None:
     check(receipt())
 
 
+def test_a_receipt_of_a_shortened_request_says_so() -> None:
+    shortened = offer(max_credits=10_000, transformed=True)
+    check_receipt(replace(receipt(), transformed=True), shortened, REQUEST, CARD, GOT)
+    with pytest.raises(ReceiptRefused, match="does not match") as refused:
+        check_receipt(receipt(), shortened, REQUEST, CARD, GOT)
+    assert "transformed" in refused.value.cause
+
+
 def test_every_field_is_either_changed_here_or_the_providers_own() -> None:
     assert CHANGES.keys() | ITS_OWN == {field.name for field in fields(Receipt)}
 

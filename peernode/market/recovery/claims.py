@@ -26,6 +26,7 @@ _AS_ORDERED = (
     "sampler_digest",
     "seed",
     "request_digest",
+    "transformed",
     "prices",
 )
 
@@ -63,7 +64,7 @@ def lost_receipt(terms: Terms, extent: Extent, times: Times, *, seq: int, previo
         sampler_digest=terms.sampler_digest,
         seed=terms.seed,
         request_digest=terms.request_digest,
-        transformed=False,
+        transformed=terms.transformed,
         prompt_tokens=extent.prompt_tokens,
         cached_tokens=extent.cached_tokens,
         completion_tokens=extent.tokens,
@@ -106,7 +107,6 @@ def _checks(receipt: Receipt, terms: Terms, claim: Claim) -> list[tuple[str, boo
     first_ms = receipt.first_token_ms or receipt.accepted_ms
     return [
         *((name.replace("_", " "), getattr(receipt, name) == getattr(terms, name)) for name in _AS_ORDERED),
-        ("transformed", not receipt.transformed),
         ("cached tokens", cached_fits),
         ("prompt tokens", 0 < receipt.prompt_tokens <= terms.max_prompt),
         ("completion tokens", known.tokens <= receipt.completion_tokens <= min(most, terms.max_tokens)),

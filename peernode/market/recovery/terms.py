@@ -42,6 +42,7 @@ class Terms:
     sampler_digest: bytes
     seed: int
     request_digest: bytes
+    transformed: bool
     offer_digest: bytes
     prices: Prices
     max_credits: int
@@ -122,6 +123,7 @@ class Terms:
             sampler_digest=read.octets("sampler_digest", exactly=32),
             seed=read.integer("seed"),
             request_digest=read.octets("request_digest", exactly=32),
+            transformed=read.boolean("transformed"),
             offer_digest=read.octets("offer_digest", exactly=32),
             max_credits=read.integer("max_credits"),
             max_tokens=read.integer("max_tokens"),
@@ -149,6 +151,7 @@ def _of_both(offer: Offer, request: JobRequest) -> dict[str, Any]:
         "sampler_digest": request.sampling.digest,
         "seed": offer.seed,
         "request_digest": request.digest,
+        "transformed": offer.transformed,
         "prices": offer.prices,
         "max_credits": offer.max_credits,
         "embeds": isinstance(request, EmbeddingRequest),

@@ -42,7 +42,7 @@ export function receiptChecks (receipt, offer, card, got) {
     sampling: same(receipt.sampler.parameters, digestOf(encode(offer.request[3]))),
     seed: BigInt(receipt.seed) === BigInt(offer.seed),
     request_digest: same(receipt.request_digest, digestOf(encode(offer.request))),
-    transformed: receipt.transformed === false,
+    transformed: receipt.transformed === offer.transformed,
     cached_tokens: receipt.cached_tokens <= receipt.prompt_tokens,
     prompt_tokens: receipt.prompt_tokens > 0 && receipt.prompt_tokens <= card.context_length,
     completion_tokens: receipt.completion_tokens === got.ids.length && got.ids.length <= maxTokens,

@@ -73,7 +73,8 @@ function offerTo (provider, card, coordinator, request) {
     max_credits: maxCredits(card, request[1]),
     prices: { prompt: card.price_prompt, cached: card.price_cached, completion: card.price_completion },
     deadline_ms: 60_000,
-    continue_from: []
+    continue_from: [],
+    transformed: false
   }
 }
 

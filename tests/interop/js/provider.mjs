@@ -103,7 +103,7 @@ export class Provider {
     const receipt = seal('receipt', [
       offer.network, offer.request_id, offer.part, offer.coordinator, offer.provider, CARD[0], CARD[1], CARD[4],
       digestOf(new Uint8Array(0)), ['echo/1', digestOf(encode(offer.request[3]))], offer.seed,
-      digestOf(encode(offer.request)), false, answer.prompt, 0, answer.ids.length, idsDigest(answer.ids),
+      digestOf(encode(offer.request)), offer.transformed, answer.prompt, 0, answer.ids.length, idsDigest(answer.ids),
       textDigest(answer.text), answer.reason, Object.values(PRICES), credits(PRICES, counted), accepted, answer.first,
       Date.now(), this.seq, this.previous
     ], this.peer.identity)

@@ -128,7 +128,8 @@ export const BODIES = {
       max_credits: integer(),
       prices,
       deadline_ms: integer(0, 86_400_000),
-      continue_from: list(tokenId, 131_072)
+      continue_from: list(tokenId, 131_072),
+      transformed: boolean
     })
   },
   receipt: {
