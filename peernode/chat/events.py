@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from peernode.chat.errors import JobError
+from peernode.chat.fee_share import NO_FEE, FeeShare
 from peernode.chat.route import Route
 from peernode.wire.countersignature import SignedCountersignature
 from peernode.wire.logprobs import Logprobs
@@ -72,10 +73,14 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Receipted:
-    """The receipt is checked, countersigned and durable on this node; the end of the stream."""
+    """The receipt is checked, countersigned and durable on this node; the end of the stream.
+
+    ``fee`` is what this node's client pays on top of each receipt of the answer.
+    """
 
     receipt: SignedReceipt
     countersignature: SignedCountersignature
+    fee: FeeShare = NO_FEE
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,10 +42,10 @@ BALANCE_LINES = {
     "clients": "clients have left",
     "held": "held for running requests of clients",
     "granted": "granted to clients, in all",
-    "fees": "fees",
+    "fees": "fees of clients on top of service, in all",
 }
 # The books keep where credits came from below zero; people want to know how many came.
-_TURNED = {"income", "granted"}
+_TURNED = {"income", "granted", "fees"}
 
 
 def balance(home: HomeOption = None, as_json: JsonOption = False) -> None:

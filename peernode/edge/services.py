@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ulid import ULID
 
+from peernode.chat.fee_share import NO_FEE, FeeShare
 from peernode.chat.job import SEED_MASK, JobRunner
 from peernode.chat.request import ChatRequest
 from peernode.chat.wishes import Wishes
@@ -136,6 +137,7 @@ class EdgeServices:
     free_allowance: bool = False
     tools: Sequence[ServerTool] = ()
     nodes: Callable[[], Sequence[NodeEntry]] = tuple
+    fee: FeeShare = NO_FEE
     streams: Shelf = field(default_factory=Shelf)
 
 

@@ -19,7 +19,10 @@ MICRO_DIGITS = 6
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """``receipt`` is the block that clients see, ``credits`` are micro-credits; no receipt, no ``digest``."""
+    """``receipt`` is the block that clients see, ``credits`` are micro-credits with the node's fee.
+
+    Without a receipt there is no ``digest``.
+    """
 
     receipt: dict[str, Any]
     provider: str = ""
@@ -30,10 +33,10 @@ class Settlement:
 async def settled(event: Receipted, receipts: ReceiptLookup) -> Settlement:
     """The settlement of an answer whose last part was receipted."""
     receipt = event.receipt.receipt
-    owed = receipt.credits
+    owed = event.fee.on(receipt.credits)
     if receipt.part > 0:
         owed += sum(
-            found.receipt.receipt.credits
+            event.fee.on(found.receipt.receipt.credits)
             for found in await receipts.find(receipt.request_id)
             if found.part < receipt.part and found.countersignature is not None
         )

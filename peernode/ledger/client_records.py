@@ -37,7 +37,10 @@ class DayUse:
 
 @dataclass(frozen=True, slots=True)
 class ClientRequest:
-    """A request that a key paid for. ``model`` is the name asked for, ``charged`` what its receipts took so far."""
+    """A request that a key paid for. ``model`` is the name asked for, ``charged`` what its receipts took so far.
+
+    ``fee_ppm`` millionths of each receipt go to this node on top of it.
+    """
 
     request_id: str
     key_id: str
@@ -46,3 +49,4 @@ class ClientRequest:
     streamed: bool
     at_ms: int
     charged: int = 0
+    fee_ppm: int = 0

@@ -1,7 +1,8 @@
 """Tables of clients: their keys, the requests that keys paid for, and what was used by day.
 
 ``client_keys`` changes as the operator wills. A row of ``client_requests`` is written with the hold of its request;
-``parts`` and ``charged`` grow with its receipts. ``client_days`` is a projection of the same receipts.
+``parts`` and ``charged`` grow with its receipts, ``fee_ppm`` is the node's own share of it. ``client_days`` is a
+projection of the same receipts.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ client_requests = Table(
     Column("at_ms", BigInteger, nullable=False),
     Column("parts", Integer, nullable=False),
     Column("charged", BigInteger, nullable=False),
+    Column("fee_ppm", Integer, nullable=False, server_default="0"),
     Index("client_requests_by_key", "key_id", "at_ms"),
 )
 

@@ -2,7 +2,8 @@
 
 Amounts are whole micro-credits. What a node or its clients have is positive: ``client:ID`` (left to spend), ``held:ID``
 (set aside for a running request), ``peer:ID:owes`` (that peer owes this node). What the node owes is negative:
-``peer:ID:owed``. Where credits come from is negative, too (``granted`` to clients, ``income`` from service); what they
+``peer:ID:owed``. Where credits come from is negative, too (``granted`` to clients, ``income`` from service,
+``fees`` from clients); what they
 went into is positive (``redeemed`` by clients, ``bought`` for clients, ``spent`` by the operator). ``settled`` lies
 outside of these books and has either sign.
 """

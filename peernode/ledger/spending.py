@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
+from peernode.chat.fee_share import FeeShare
 from peernode.ledger import events
 from peernode.ledger.books import balance_of
 from peernode.ledger.calendar import day_of, month_begins, week_begins
@@ -23,7 +24,7 @@ from peernode.ledger.errors import BooksDiffer, LedgerError
 from peernode.ledger.holds import hold, open_hold, release
 from peernode.ledger.keys import existing
 from peernode.ledger.schema import postings
-from peernode.wire.receipt import SignedReceipt
+from peernode.wire.receipt import Receipt, SignedReceipt
 
 BALANCE, DAY_CAP, MONTH_CAP = "balance", "day_cap", "month_cap"
 _MODEL_CHARS = 256
@@ -195,6 +196,12 @@ def charge(db: Connection, signed: SignedReceipt, *, paid: int, now_ms: int) -> 
     _add(db, row.key_id, use)
 
 
+def fee_on(db: Connection, receipt: Receipt) -> int:
+    """What the client of this receipt pays to its own node on top of it."""
+    row = db.execute(_REQUEST, {"of": receipt.request_id}).first()
+    return FeeShare(row.fee_ppm).of(receipt.credits) if row is not None else 0
+
+
 def check(db: Connection) -> None:
     """``Spending.check`` inside the transaction of ``db``."""
     used = select(client_days.c.key_id, func.sum(client_days.c.credits)).group_by(client_days.c.key_id)
@@ -244,4 +251,5 @@ def _row(request: ClientRequest, node: str) -> dict[str, object]:
         "at_ms": kept.at_ms,
         "parts": 0,
         "charged": 0,
+        "fee_ppm": kept.fee_ppm,
     }

@@ -18,10 +18,10 @@ from peernode.ledger.database import Database, own_of
 from peernode.ledger.errors import ReceiptConflict
 from peernode.ledger.holds import open_hold
 from peernode.ledger.open_jobs import close_settled
-from peernode.ledger.receipt_events import given, taken
+from peernode.ledger.receipt_events import Share, given, share_of, taken
 from peernode.ledger.records import ReceiptRecord, Refusal
 from peernode.ledger.schema import receipts, refusals
-from peernode.ledger.spending import charge
+from peernode.ledger.spending import charge, fee_on
 from peernode.ledger.vouchers import check_voucher
 from peernode.wire.countersignature import SignedCountersignature, open_countersignature
 from peernode.wire.receipt import SignedReceipt
@@ -160,10 +160,11 @@ def countersign(db: Connection, signed: SignedReceipt, build: BuildTotal, *, now
     rows.add_countersignature(db, made, now_ms)
     close_settled(db, receipt)
     hold = open_hold(db, receipt.request_id) if receipt.credits else None
-    event = taken(signed, at_ms=now_ms, payer=hold.account if hold else "", held=hold.held if hold else 0)
+    share = Share() if hold is None else share_of(receipt, hold.account, held=hold.held, fee=fee_on(db, receipt))
+    event = taken(signed, share, at_ms=now_ms)
     if event is not None:
         post(db, event)
-    charge(db, signed, paid=min(hold.held, receipt.credits) if hold else 0, now_ms=now_ms)
+    charge(db, signed, paid=share.paid + share.fee, now_ms=now_ms)
     return made
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from peernode.chat.errors import JobError
+from peernode.chat.fee_share import NO_FEE, FeeShare
 from peernode.chat.job import ChatJob
 from peernode.ledger.calendar import ms_to_next_day, ms_to_next_month
 from peernode.ledger.client_records import ClientRequest
@@ -60,15 +61,22 @@ class LedgerPurse:
     """
 
     def __init__(
-        self, spending: Spending, clock_ms: Callable[[], int], kept: Callable[[str], int] | None = None
+        self,
+        spending: Spending,
+        clock_ms: Callable[[], int],
+        kept: Callable[[str], int] | None = None,
+        fee: FeeShare = NO_FEE,
     ) -> None:
         self._spending = spending
         self._clock_ms = clock_ms
         self._kept = kept
+        self._fee = fee
 
     async def hold(self, job: ChatJob, bounds: Bounds) -> int:
         now_ms = self._clock_ms()
-        request = ClientRequest(job.request_id, job.payer, job.model, job.dialect, job.streamed, now_ms)
+        request = ClientRequest(
+            job.request_id, job.payer, job.model, job.dialect, job.streamed, now_ms, fee_ppm=self._fee.ppm
+        )
         try:
             return await durably(self._spending.begin_soon(request, bounds))
         except NotActive as err:

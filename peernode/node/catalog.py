@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from peernode.chat.fee_share import NO_FEE, FeeShare
 from peernode.edge.services import CatalogModel
 from peernode.market.candidates import Candidates, Offering
 from peernode.market.routing import VISION
@@ -15,9 +16,13 @@ MAX_REMEMBERED = 4096
 
 
 class NetworkCatalog:
-    """Implements the edge's Catalog over live adverts and this node's own engines. ``clock`` gives Unix seconds."""
+    """Implements the edge's Catalog over live adverts and this node's own engines. ``clock`` gives Unix seconds.
 
-    def __init__(self, candidates: Candidates, *, clock: Callable[[], float]) -> None:
+    Prices are those that clients of this node pay, with its ``fee``.
+    """
+
+    def __init__(self, candidates: Candidates, *, clock: Callable[[], float], fee: FeeShare = NO_FEE) -> None:
+        self._fee = fee
         self._candidates = candidates
         self._clock = clock
         self._first_seen_s: dict[str, int] = {}
@@ -50,7 +55,7 @@ class NetworkCatalog:
             parameters=max(card.parameters for card in cards),
             architecture=cards[0].architecture,
             nodes_available=len(set(offering.peers)),
-            prices=Prices(cheapest.price_prompt, cheapest.price_cached, cheapest.price_completion),
+            prices=self._fee.on_prices(Prices(cheapest.price_prompt, cheapest.price_cached, cheapest.price_completion)),
             sees=any(VISION in card.features for card in cards),
             first_seen_s=self._first_seen_s.setdefault(offering.model_id, int(self._clock())),
         )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import structlog
 
+from peernode.chat.fee_share import NO_FEE, FeeShare
 from peernode.chat.job import ChatJob, JobRunner
 from peernode.edge.bind import Bind
 from peernode.ledger import BooksDiffer, Database, Holds
@@ -25,7 +26,8 @@ log = structlog.get_logger(__name__)
 
 
 class Clients:
-    """Keys, purses and the paid runner over one ledger. ``kept`` is what stays held after an answer."""
+    """Keys, purses and the paid runner over one ledger. ``kept`` is what stays held after an answer, ``fee``
+    what clients pay to this node on top of service."""
 
     def __init__(
         self,
@@ -36,6 +38,7 @@ class Clients:
         candidates: Candidates,
         clock_ms: Callable[[], int],
         kept: Callable[[str], int] | None = None,
+        fee: FeeShare = NO_FEE,
     ) -> None:
         self._access = access
         self._database = database
@@ -43,12 +46,12 @@ class Clients:
         self._keys = Keys(database)
         self._spending = Spending(database)
         self._kept = kept
-        self._ledger = LedgerPurse(self._spending, clock_ms, kept)
+        self._ledger = LedgerPurse(self._spending, clock_ms, kept, fee)
         self._free = FreePurse(
             most=round(access.free_credits * MICRO), hourly=round(access.free_refill * MICRO), clock=time.monotonic
         )
         self.accounts = ClientAccounts(self._keys, self._spending, clock_ms)
-        self.runner = PaidRunner(runner=runner, purse_of=self._purse_of, candidates=candidates)
+        self.runner = PaidRunner(runner=runner, purse_of=self._purse_of, candidates=candidates, fee=fee)
 
     @property
     def free_allowance(self) -> bool:

@@ -160,6 +160,7 @@ class Node:
             candidates=self._candidates,
             clock_ms=_now_ms,
             kept=self._desk.parts.pending_credits,
+            fee=config.prices.fee,
         )
         self._recovery = NodeRecovery(
             config.recovery,
@@ -299,7 +300,7 @@ class Node:
 
     def _edge_services(self) -> EdgeServices:
         limits = self._config.limits
-        catalog = NetworkCatalog(self._candidates, clock=time.time)
+        catalog = NetworkCatalog(self._candidates, clock=time.time, fee=self._config.prices.fee)
         return EdgeServices(
             runner=self._clients.runner,
             catalog=catalog,
@@ -313,6 +314,7 @@ class Node:
             free_allowance=self._clients.free_allowance,
             tools=(PricingInfo(catalog), *installed_tools()),
             nodes=self._nodes,
+            fee=self._config.prices.fee,
         )
 
     def _readiness(self) -> Readiness:

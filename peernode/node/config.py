@@ -16,6 +16,7 @@ import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from peernode.chat.fee_share import PER, FeeShare
 from peernode.edge.bind import Bind, parse_bind
 from peernode.edge.errors import BadBind
 from peernode.engine.kv_type import KvType
@@ -46,7 +47,8 @@ class PriceConfig(_Section):
     """Micro-credits per million tokens, for models that name no price of their own.
 
     With ``price`` "auto" they are asked at the two reference speeds (tokens per second), and follow the measured ones
-    from there within ``least`` and ``most``, which are factors.
+    from there within ``least`` and ``most``, which are factors. ``coordinator_share`` is what this node's own clients
+    pay on top of what providers ask; 0.05 is a twentieth.
     """
 
     prompt: Price = 100_000
@@ -57,6 +59,11 @@ class PriceConfig(_Section):
     prefill_tps: float = Field(default=200.0, gt=0, le=10**7)
     least: float = Field(default=0.25, gt=0, le=1)
     most: float = Field(default=4.0, ge=1, le=1000)
+    coordinator_share: float = Field(default=0.0, ge=0, le=1)
+
+    @property
+    def fee(self) -> FeeShare:
+        return FeeShare(round(self.coordinator_share * PER))
 
 
 class EngineConfig(_Section):

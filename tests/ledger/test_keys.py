@@ -301,6 +301,25 @@ def test_two_nodes_of_one_ledger_share_a_balance(where, keys, spending):
     other.close()
 
 
+def test_the_nodes_own_share_comes_after_the_provider_from_the_same_hold(database, keys, spending):
+    key = make_key(keys, 1000)
+    books = Books(database)
+    spending.begin(replace(asked(key), fee_ppm=200_000), Bounds(130, 130))
+    served(database, "req_1", 99)
+    assert (books.balance("fees"), books.balance(f"peer:{PROVIDER.peer_id}:owed")) == (-19, -99)
+    assert spending.request("req_1").charged == 118
+    # Of the 12 that are left the provider gets 11, and the fee what there is.
+    served(database, "req_1", 11, part=1)
+    assert (books.balance("fees"), books.balance("spent"), spending.request("req_1").charged) == (-20, 0, 130)
+    served(database, "req_1", 5, part=2)
+    assert (books.balance("fees"), books.balance("spent")) == (-20, 5)
+    assert books.balance("bought") == books.balance("redeemed") == 130
+    database.writer.run(rebuild_usage)
+    spending.check()
+    books.check()
+    assert spending.request("req_1").charged == 130
+
+
 def test_days_that_differ_are_made_anew_from_receipts_and_books(database, keys, spending):
     first, second = make_key(keys, 100), make_key(keys, 100)
     for number, key in enumerate((first, second, first)):

@@ -13,6 +13,7 @@ import trio
 from peernode.chat.embedding_request import EmbeddingRequest
 from peernode.chat.errors import ProviderFailed
 from peernode.chat.events import Failed, Finished, JobEvent, Receipted, Started, Tokens, Usage
+from peernode.chat.fee_share import NO_FEE, FeeShare
 from peernode.chat.job import ChatJob
 from peernode.chat.wishes import Wishes
 from peernode.ledger import Books, Database, Holds
@@ -92,8 +93,13 @@ class House:
         self.keys, self.spending, self.service = Keys(database), Spending(database), Service(database)
         self.offers = Offers(SIMPLE)
         self.kept: dict[str, int] = {}
-        self.purse: Purse = LedgerPurse(self.spending, lambda: NOW, lambda request_id: self.kept.get(request_id, 0))
-        self.runner = PaidRunner(runner=self.service, purse_of=lambda _: self.purse, candidates=self.offers)
+        self.take_share(NO_FEE)
+
+    def take_share(self, fee: FeeShare) -> None:
+        self.purse: Purse = LedgerPurse(
+            self.spending, lambda: NOW, lambda request_id: self.kept.get(request_id, 0), fee
+        )
+        self.runner = PaidRunner(runner=self.service, purse_of=lambda _: self.purse, candidates=self.offers, fee=fee)
 
     def key(self, granted: int, **limits: object) -> ClientKey:
         key, _ = self.keys.create("shop", KeyLimits(**limits), now_ms=NOW, random_bytes=secrets.token_bytes)
@@ -139,6 +145,32 @@ async def test_the_most_is_held_while_it_runs_and_all_is_settled_before_the_end_
         async for event in events:
             if isinstance(event, Receipted):
                 assert house.money(key) == (93, 0, 7)
+
+
+async def test_the_share_of_the_node_is_quoted_held_charged_and_told(house):
+    house.take_share(FeeShare(500_000))
+    key = house.key(100)
+    house.service.waits = trio.Event()
+    wishes = Wishes(max_price_prompt=2, max_price_completion=1_500_001)
+    job = ChatJob("req_1", CARD.id, replace(CHAT, max_tokens=40), 7, payer=key.id, wishes=wishes)
+    async with house.runner.open(job) as events:
+        assert (await anext(events)).prices == Prices(completion=1_500_000)
+        assert house.money(key) == (40, 60, 0)
+        house.service.waits.set()
+        (end,) = [event async for event in events if isinstance(event, Receipted)]
+    assert end.fee.on(COST) == 10
+    assert house.money(key) == (90, 0, 10)
+    assert Books(house.database).balance("fees") == -3
+    # Providers may ask so much that with the fee it is what the client allows.
+    asked = house.service.jobs[0].wishes
+    assert (asked.max_price_prompt, asked.max_price_completion) == (1, 1_000_000)
+
+
+async def test_a_balance_pays_for_so_much_service_that_the_share_is_left_in_it(house):
+    house.take_share(FeeShare(500_000))
+    key = house.key(60)
+    await house.ask(key)
+    assert house.service.jobs[0].request.max_tokens == 40
 
 
 @pytest.mark.parametrize("failed", [Failed(ProviderFailed("No."))])

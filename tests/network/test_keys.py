@@ -235,6 +235,35 @@ def test_answers_of_other_nodes_cost_what_their_receipts_say(launch: Launch, mod
     same_everywhere(edge, shopper, made["id"], asked, 1)
 
 
+def test_the_share_of_an_edge_is_quoted_charged_and_booked(launch: Launch, model_path: Path, tmp_path: Path) -> None:
+    price, share = tmp_path / "price.toml", tmp_path / "share.toml"
+    price.write_text("[prices]\nprompt = 1_000_000\ncached = 1_000_000\ncompletion = 100_000_000\n")
+    share.write_text("[prices]\ncoordinator_share = 0.05\n")
+    provider = launch("provider", "--config", str(price), "--model", str(model_path), "--no-http")
+    edge = launch("edge", "--config", str(share), joins=(provider,))
+    provider.wait_for_model()
+    edge.wait_for_offer(provider.peer_id)
+    made = peernode(edge, "keys", "create", "client", "--credits", "1")
+    shopper = Shopper(edge, made["key"])
+    answer = shopper.ask(max_tokens=20)
+    service = shopper.get(f"/v1/receipts/{answer.request_id}")["receipt"]["credits"]
+    fee = service * 5 // 100
+    assert fee > 50
+    assert answer.usage.cost * 1e6 == pytest.approx(service + fee, abs=1e-3)
+    usage = shopper.get("/v1/usage")
+    assert usage["spent"] * 1e6 == pytest.approx(service + fee, abs=1e-3)
+    # What is quoted is what a client pays; the provider asks, and is owed, its own price.
+    pricing = shopper.get(f"/v1/models/{MODEL_ID}")["pricing"]
+    (endpoint,) = shopper.get(f"/api/v1/models/{MODEL_ID}/endpoints")["data"]["endpoints"]
+    assert float(pricing["completion"]) == float(endpoint["pricing"]["completion"]) == pytest.approx(105e-6)
+    books = peernode(edge, "credits", "balance")
+    assert (books["fees"], books["owed_to_peers"]) == (-fee, service)
+    below = {"provider": {"max_price": {"completion": 104.9}}}
+    assert refused(openai.InternalServerError, lambda: shopper.ask(extra_body=below))[0] == 503
+    above = {"provider": {"max_price": {"completion": 105}}}
+    assert shopper.ask(max_tokens=5, extra_body=above).choices
+
+
 def test_what_a_killed_node_held_goes_back(shop: NodeProcess) -> None:
     made = peernode(shop, "keys", "create", "unlucky", "--credits", "9")
     shopper = Shopper(shop, made["key"])

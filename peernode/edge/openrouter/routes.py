@@ -41,7 +41,7 @@ def openrouter_router(services: EdgeServices) -> APIRouter:
     # Names may hold slashes, or none: the author is whatever stands before the last one.
     @router.get("/api/v1/models/{model_id:path}/endpoints", summary="The providers of one model")
     async def endpoints(model_id: str) -> Response:
-        return JSONResponse({"data": endpoints_object(_find(services, model_id), services.nodes())})
+        return JSONResponse({"data": endpoints_object(_find(services, model_id), services.nodes(), services.fee)})
 
     @router.get("/v1/chat/models/{model_id:path}", summary="One model by its name")
     @router.get("/api/v1/chat/models/{model_id:path}", summary="One model by its name")

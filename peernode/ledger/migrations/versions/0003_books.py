@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import context, op
 
 from peernode.ledger.migrations.immutable import keep_unchanged
-from peernode.ledger.receipt_events import given, taken
+from peernode.ledger.receipt_events import Share, given, taken
 from peernode.wire.receipt import open_receipt
 
 revision = "0003"
@@ -70,7 +70,7 @@ def _post_what_was_signed(own: str) -> None:
     for row in db.execute(_SIGNED, {"own": own}).all():
         signed = open_receipt(row.raw)
         if signed.receipt.coordinator == own:
-            event = taken(signed, at_ms=row.recorded_ms)
+            event = taken(signed, Share(), at_ms=row.recorded_ms)
         else:
             event = given(signed, at_ms=row.recorded_ms)
         if event is None:
