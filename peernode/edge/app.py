@@ -1,7 +1,7 @@
 """The public HTTP app: routes over the services, inside the layers that every request passes.
 
-Outside in: ``Boundary`` (name, last resort), ``Intake`` (the whole body), ``HostGuard`` (by which name it is
-called), ``KeyGuard`` (who calls), the routes.
+Outside in: ``CorsHeaders`` (for pages of other origins), ``Boundary`` (name, last resort), ``Intake`` (the whole body),
+``HostGuard`` (by which name, and from which page, it is called), ``KeyGuard`` (who calls), the routes.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from peernode.edge.answers import error_response
 from peernode.edge.auth import KeyGuard
 from peernode.edge.boundary import Boundary, request_id_of
 from peernode.edge.completions.routes import completions_router
+from peernode.edge.cors import CorsHeaders, Origins, Preflights
 from peernode.edge.errors import EdgeError, MethodRefused, NoSuchRoute
 from peernode.edge.explorer.nodes import nodes_router
 from peernode.edge.explorer.receipts import explorer_router
@@ -40,8 +41,13 @@ from peernode.edge.streams.routes import streams_router
 from peernode.errors import PeernodeError
 
 
-def build_app(services: EdgeServices, *, hosts: Iterable[str] = (), addresses: bool = False) -> ASGIApp:
-    """The public app. ``hosts`` are Host names to answer to besides the loopback ones; ``addresses``: so is any IP."""
+def build_app(
+    services: EdgeServices, *, hosts: Iterable[str] = (), addresses: bool = False, origins: Iterable[str] = ()
+) -> ASGIApp:
+    """The public app. ``hosts`` are Host names to answer to besides the loopback ones; ``addresses``: so is any IP.
+
+    ``origins`` are those of pages from elsewhere that may use it; ``*`` for all.
+    """
     app = routed_app(
         "peernode",
         [
@@ -63,14 +69,22 @@ def build_app(services: EdgeServices, *, hosts: Iterable[str] = (), addresses: b
         ],
     )
     guarded = KeyGuard(app, services.accounts, services.anonymous, services.clock)
-    return LoginGuide(layered(guarded, services.new_request_id, hosts, addresses=addresses))
+    allowed = Origins(origins)
+    layers = layered(guarded, services.new_request_id, hosts, addresses=addresses, origins=allowed)
+    return CorsHeaders(LoginGuide(layers), allowed)
 
 
 def layered(
-    app: ASGIApp, new_request_id: Callable[[], str], hosts: Iterable[str] = (), *, addresses: bool = False
+    app: ASGIApp,
+    new_request_id: Callable[[], str],
+    hosts: Iterable[str] = (),
+    *,
+    addresses: bool = False,
+    origins: Origins | None = None,
 ) -> ASGIApp:
     """``app`` inside the layers that every request passes."""
-    return Boundary(Intake(HostGuard(app, frozenset(hosts), addresses=addresses)), new_request_id)
+    named = HostGuard(Preflights(app), frozenset(hosts), addresses=addresses, origins=origins)
+    return Boundary(Intake(named), new_request_id)
 
 
 def routed_app(title: str, routers: Iterable[APIRouter], *, docs: bool = True) -> FastAPI:

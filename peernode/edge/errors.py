@@ -37,7 +37,7 @@ class HostRefused(EdgeError):
 
 
 class OriginRefused(EdgeError):
-    """A web page of another origin tries to change something."""
+    """A web page of another origin, which the operator does not let in, asks for something."""
 
     code = "origin_refused"
 

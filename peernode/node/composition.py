@@ -268,7 +268,8 @@ class Node:
         beyond = not is_loopback(public.host)
         if beyond:
             self._clients.warn_of_open_bind(public)
-        return build_app(services, hosts=[public.host, *self._config.access.hosts], addresses=beyond)
+        access = self._config.access
+        return build_app(services, hosts=[public.host, *access.hosts], addresses=beyond, origins=access.origins)
 
     async def _news(self) -> None:
         """Return when there is something that others should hear of this node at once."""

@@ -23,6 +23,10 @@ class UnknownStream(UnknownReceipt):
     code = "unknown_stream"
 
 
+class NotYourStream(NotYours):
+    code = "not_your_stream"
+
+
 def streams_router(services: EdgeServices) -> APIRouter:
     """The route over ``services.streams``."""
     router = APIRouter(prefix="/v1", tags=["Streams"])
@@ -42,7 +46,7 @@ def streams_router(services: EdgeServices) -> APIRouter:
             )
         caller = caller_of(request.scope)
         if tape.owner and not caller.operator and (caller.key is None or caller.key.id != tape.owner):
-            raise NotYours(
+            raise NotYourStream(
                 "This belongs to another key.", cause=tape.request_id, remedy="Send the key that asked for it."
             )
         return ReplayResponse(tape, first)
