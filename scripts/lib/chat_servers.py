@@ -80,13 +80,19 @@ def llama_server(shape: Shape) -> AbstractContextManager[str]:
     return _server(command, port, "/health", shape.scratch)
 
 
-def stock_server(shape: Shape) -> AbstractContextManager[str]:
-    """``python -m llama_cpp.server``. It runs one job at a time, and would drop it when the next one comes."""
+@contextmanager
+def stock_server(shape: Shape) -> Iterator[str]:
+    with stock_process(shape) as (url, _):
+        yield url
+
+
+def stock_process(shape: Shape) -> AbstractContextManager[tuple[str, int]]:
+    """``python -m llama_cpp.server``, with its process. It runs one job at a time, and would drop it for the next."""
     python, port = ensure_rival_packages(f"{PACKAGE}[server]"), _free_port()
     command = [python, "-m", "llama_cpp.server", "--model", shape.model, "--model_alias", MODEL_ID, "--port", port]
     command += ["--n_threads", shape.threads, "--n_threads_batch", shape.threads, "--n_ctx", shape.context]
     command += ["--interrupt_requests", "false", "--verbose", "false"]
-    return _server(command, port, "/v1/models", shape.scratch)
+    return _process(command, port, "/v1/models", shape.scratch)
 
 
 def example_server(shape: Shape) -> AbstractContextManager[str]:
@@ -117,6 +123,13 @@ SERVERS: dict[str, Callable[[Shape], AbstractContextManager[str]]] = {
 
 @contextmanager
 def _server(command: Sequence[object], port: int, health: str, scratch: Path) -> Iterator[str]:
+    with _process(command, port, health, scratch) as (url, _):
+        yield url
+
+
+@contextmanager
+def _process(command: Sequence[object], port: int, health: str, scratch: Path) -> Iterator[tuple[str, int]]:
+    """URL and process id."""
     url, log = f"http://127.0.0.1:{port}", scratch / f"server-{port}.log"
     with (
         log.open("w") as output,
@@ -130,7 +143,7 @@ def _server(command: Sequence[object], port: int, health: str, scratch: Path) ->
     ):
         try:
             _wait_until_healthy(url + health, process, log)
-            yield url
+            yield url, process.pid
         finally:
             process.kill()
 
