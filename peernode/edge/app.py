@@ -31,6 +31,7 @@ from peernode.edge.intake import Intake
 from peernode.edge.openai.embeddings import embeddings_router
 from peernode.edge.openai.routes import openai_router
 from peernode.edge.openrouter.routes import openrouter_router
+from peernode.edge.page.routes import page_router
 from peernode.edge.peerwave.login import LoginGuide, login_router
 from peernode.edge.peerwave.routes import peerwave_router
 from peernode.edge.peerwave.tool_routes import tools_router
@@ -66,6 +67,7 @@ def build_app(
             nodes_router(services),
             explorer_router(services),
             health_router(services),
+            page_router(),
         ],
     )
     guarded = KeyGuard(app, services.accounts, services.anonymous, services.clock)
