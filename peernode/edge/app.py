@@ -1,7 +1,8 @@
 """The public HTTP app: routes over the services, inside the layers that every request passes.
 
 Outside in: ``CorsHeaders`` (for pages of other origins), ``Boundary`` (name, last resort), ``Intake`` (the whole body),
-``HostGuard`` (by which name, and from which page, it is called), ``KeyGuard`` (who calls), the routes.
+``HostGuard`` (by which name, and from which page, it is called), ``KeyGuard`` (who calls), ``IdempotencyKeys`` (whether
+it was asked before), the routes.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from peernode.edge.explorer.nodes import nodes_router
 from peernode.edge.explorer.receipts import explorer_router
 from peernode.edge.health import health_router
 from peernode.edge.hosts import HostGuard
+from peernode.edge.idempotency.kept_answers import KeptAnswers
+from peernode.edge.idempotency.layer import IdempotencyKeys
 from peernode.edge.intake import Intake
 from peernode.edge.openai.embeddings import embeddings_router
 from peernode.edge.openai.routes import openai_router
@@ -70,7 +73,7 @@ def build_app(
             page_router(),
         ],
     )
-    guarded = KeyGuard(app, services.accounts, services.anonymous, services.clock)
+    guarded = KeyGuard(IdempotencyKeys(app, KeptAnswers()), services.accounts, services.anonymous, services.clock)
     allowed = Origins(origins)
     layers = layered(guarded, services.new_request_id, hosts, addresses=addresses, origins=allowed)
     return CorsHeaders(LoginGuide(layers), allowed)

@@ -46,6 +46,11 @@ def caller_of(scope: Scope) -> Caller:
     return cast(Caller, scope[_CALLER])
 
 
+def known_caller(scope: Scope) -> Caller | None:
+    """The same; None where nobody was asked who he is."""
+    return scope.get(_CALLER)
+
+
 def add_headers(scope: Scope, headers: list[tuple[bytes, bytes]]) -> None:
     """Have the answer to this request carry ``headers`` as well, whatever it will be."""
     scope.setdefault(_HEADERS, []).extend(headers)

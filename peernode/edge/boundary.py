@@ -25,6 +25,11 @@ def request_id_of(scope: Scope) -> str:
     return cast(str, scope[_SCOPE_KEY])
 
 
+def adopt_request_id(scope: Scope, request_id: str) -> None:
+    """From here on this request has the id of the one that it repeats; before the answer begins."""
+    scope[_SCOPE_KEY] = request_id
+
+
 class Boundary:
     """ASGI wrapper; everything that is not HTTP (the lifespan) passes through."""
 
@@ -43,7 +48,7 @@ class Boundary:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode("ascii"))]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id_of(scope).encode("ascii"))]
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):

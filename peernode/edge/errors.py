@@ -62,6 +62,22 @@ class MethodRefused(EdgeError):
         self.allow = allow
 
 
+class BadIdempotencyKey(EdgeError):
+    code = "bad_idempotency_key"
+
+
+class IdempotencyKeyReused(EdgeError):
+    """A key that belongs to one request came with another."""
+
+    code = "idempotency_key_reused"
+
+
+class AnswerNotKept(EdgeError):
+    """A request was repeated whose answer can not be given again; and it must not run again."""
+
+    code = "answer_not_kept"
+
+
 class UnknownPeer(EdgeError):
     """A name that no known peer has, or several."""
 

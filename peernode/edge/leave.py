@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
 
@@ -14,9 +17,23 @@ KEY = "peernode.leave"
 
 @dataclass(slots=True)
 class Leave:
-    """One connection's."""
+    """One connection's. ``held`` by answers that go on without their client."""
 
-    seconds: float = LEAVE_S
+    usual_s: float = LEAVE_S
+    _holders: int = 0
+
+    @property
+    def seconds(self) -> float:
+        return math.inf if self._holders else self.usual_s
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """As long as this answer runs, it may; of several on one connection each holds for itself."""
+        self._holders += 1
+        try:
+            yield
+        finally:
+            self._holders -= 1
 
 
 def leave_of(scope: Scope) -> Leave:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import trio
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from peernode.edge.leave import LEAVE_S, leave_of
+from peernode.edge.leave import leave_of
 from peernode.edge.streams.tape import Tape
 
 
@@ -40,12 +38,10 @@ class KeptResponse(Response):
                 await tape.abandoned()
             return message
 
-        leave = leave_of(scope)
-        leave.seconds = math.inf  # ``patient`` says when it is time
         try:
-            await self._inner(scope, patient, taped)
+            with leave_of(scope).held():  # ``patient`` says when it is time
+                await self._inner(scope, patient, taped)
         finally:
-            leave.seconds = LEAVE_S
             tape.end(trio.current_time())
 
 

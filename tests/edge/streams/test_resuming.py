@@ -11,9 +11,8 @@ import trio.testing
 
 from peernode.chat import errors
 from peernode.chat.events import Failed, Finished, Tokens, Usage
-from peernode.edge import leave
 from peernode.edge.accounts import NoAccounts
-from peernode.edge.streams import kept
+from peernode.edge.leave import Leave
 from peernode.edge.streams import tape as tapes
 from peernode.edge.streams.tape import Shelf, Tape
 from peernode.ledger.client_key import ClientKey, KeyLimits, new_key_text
@@ -93,8 +92,7 @@ async def test_a_stream_goes_on_without_its_connection_and_its_rest_is_fetched(e
 
 
 async def test_it_goes_on_for_longer_than_others_have_to_take_leave(edge, monkeypatch):
-    monkeypatch.setattr(leave.Leave, "__init__", lambda self: setattr(self, "seconds", 0.05))
-    monkeypatch.setattr(kept, "LEAVE_S", 0.05)
+    monkeypatch.setattr("peernode.edge.connections.Leave", lambda: Leave(0.05))
     gate = trio.Event()
     edge.runner.play("Hel", end=[gate, Tokens("lo", (2,)), FINISHED, RECEIPT])
     request_id, _ = await broken_off(edge)
