@@ -38,7 +38,7 @@ class ReceiptDesk:
         took: Callable[[str, int], None] = lambda provider, cumulative: None,
         refused: Callable[[str, JobError, str], None] = lambda provider, error, request_id: None,
     ) -> None:
-        self.parts = OrderedParts(identity=identity, store=store, clock_ms=clock_ms, took=took)
+        self.parts = OrderedParts(identity=identity, store=store, clock_ms=clock_ms, took=took, refused=refused)
         self._refused = refused
         self._store = store
         self._clock_ms = clock_ms

@@ -25,6 +25,7 @@ from peernode.market.recovery import claims, provided, recovery
 from peernode.market.recovery.recovery import UNREACHABLE
 from peernode.market.recovery.service import NOTHING, REFUSED, SETTLED
 from peernode.market.verification import verify_receipt
+from peernode.node.credit_config import CreditConfig
 from peernode.wire.acknowledgement import Acknowledgement, offer_digest, sign_acknowledgement
 from peernode.wire.job_frames import PROTOCOL as JOB_PROTOCOL
 from peernode.wire.job_frames import (
@@ -383,9 +384,15 @@ async def test_a_late_receipt_for_more_than_came_is_refused(
         return replace(honest(*args, **more), **changes)
 
     monkeypatch.setattr(provided, "lost_receipt", bills_more)
-    async with pair(tmp_path, engine) as (edge, provider):
+    async with (
+        party(tmp_path, 1, engine=engine) as provider,
+        party(tmp_path, 2, join=provider.mesh.addresses(), credit=CreditConfig()) as edge,
+    ):
+        await edge.until_known(provider)
         await collect(edge.coordinator, job())
+        assert not edge.credit.repute.avoided(provider.peer_id)
         assert [each.outcome for each in await edge.recovery.look()] == [REFUSED]
+        assert "billed falsely" in edge.credit.repute.avoided(provider.peer_id)
         assert not open_of(edge)
         assert not paid(edge.store)
         (refusal,) = edge.store.refusals("req_0")

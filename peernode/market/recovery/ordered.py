@@ -11,7 +11,7 @@ from collections.abc import Callable
 import structlog
 import trio
 
-from peernode.chat.errors import ReceiptRefused
+from peernode.chat.errors import JobError, ReceiptRefused
 from peernode.ledger import ReceiptConflict, ReceiptStore, Refusal
 from peernode.ledger.open_jobs import BROKEN, GIVEN_UP, OpenJob, OpenJobs, PartKey
 from peernode.market.delivery import Delivery
@@ -45,7 +45,8 @@ class OrderedPart:
 
 
 class OrderedParts:
-    """All of them. ``took(provider, total)`` is called with each new total that this node countersigned.
+    """All of them. ``took(provider, total)`` is called with each new total that this node countersigned, and
+    ``refused(provider, error, request_id)`` with each late receipt that is not for what is owed.
 
     ``on_broken`` is called with each part that broke off and is owed for, ``on_closed`` with each part that is settled.
     """
@@ -57,12 +58,14 @@ class OrderedParts:
         store: ReceiptStore,
         clock_ms: Callable[[], int],
         took: Callable[[str, int], None] = lambda provider, total: None,
+        refused: Callable[[str, JobError, str], None] = lambda provider, error, request_id: None,
     ) -> None:
         self.jobs = OpenJobs(store.database)
         self.live: dict[PartKey, OrderedPart] = {}
         self.on_broken: Callable[[PartKey], None] = lambda key: None
         self.on_closed: Callable[[PartKey], None] = lambda key: None
         self._took = took
+        self._refused = refused
         # The most that each open part may still cost, by request.
         self._owed: dict[str, dict[PartKey, int]] = {}
         for job in self.jobs.all():
@@ -224,6 +227,7 @@ class OrderedParts:
         refusal = Refusal(key.request_id, key.part, key.peer, raw, err.code, reason, self._clock_ms())
         about = signed if signed and signed.receipt.request_id == key.request_id else None
         await trio.to_thread.run_sync(lambda: self._store.refuse(refusal, signed=about))
+        self._refused(key.peer, err, key.request_id)
         self.close(key)  # whoever bills what was not sent is owed nothing
 
     def _owe(self, key: PartKey, most: int) -> None:
