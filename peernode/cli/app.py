@@ -9,6 +9,7 @@ import typer
 from peernode.cli import (
     chat,
     credits_rebuild,
+    identity,
     keys,
     metrics,
     models,
@@ -62,6 +63,7 @@ app.command("ping")(ping.ping)
 app.command("route")(route.route)
 app.command("metrics")(metrics.metrics)
 app.command("chat")(chat.chat)
+app.command("identity")(identity.identity)
 
 _keys = typer.Typer(no_args_is_help=True, help="API keys of clients: what each may spend and ask for.")
 _keys.command("create")(keys.create)

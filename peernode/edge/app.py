@@ -30,6 +30,7 @@ from peernode.edge.health import health_router
 from peernode.edge.hosts import HostGuard
 from peernode.edge.idempotency.kept_answers import KeptAnswers
 from peernode.edge.idempotency.layer import IdempotencyKeys
+from peernode.edge.identity import identity_router
 from peernode.edge.intake import Intake
 from peernode.edge.openai.embeddings import embeddings_router
 from peernode.edge.openai.routes import openai_router
@@ -70,6 +71,7 @@ def build_app(
             nodes_router(services),
             explorer_router(services),
             health_router(services),
+            identity_router(services),
             page_router(),
         ],
     )

@@ -24,7 +24,7 @@ from peernode.ledger.client_key import PREFIX, ClientKey, KeyText, read_key_text
 from peernode.market.client_errors import DialectNotAllowed, KeyRefused, MissingKey, UnknownKey
 
 Anonymous: TypeAlias = Literal["loopback", "yes", "no"]
-OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json", "/api/third-party/auth"})
+OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json", "/api/third-party/auth", "/v1/identity"})
 # What a proxy adds: the caller is somebody else than who opened the connection.
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 WRONG_KEYS_PER_MINUTE = 20

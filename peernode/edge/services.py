@@ -20,6 +20,7 @@ from peernode.chat.request import ChatRequest
 from peernode.chat.wishes import Wishes
 from peernode.edge.accounts import Accounts, NoAccounts
 from peernode.edge.auth import Anonymous
+from peernode.edge.identity_object import Statements
 from peernode.edge.image_fetcher import ImageFetcher, NoFetcher
 from peernode.edge.limits import RateLimits
 from peernode.edge.streams.tape import Shelf
@@ -118,7 +119,7 @@ class EdgeServices:
 
     ``anonymous`` says who may come without a key, ``free_allowance`` whether what they use up is limited. ``clock``
     gives Unix seconds. ``tools`` are those that the node itself runs, ``nodes`` all live nodes with this one,
-    ``streams`` what can be fetched again.
+    ``streams`` what can be fetched again, ``statements`` what the node says of itself.
     """
 
     runner: JobRunner
@@ -139,6 +140,7 @@ class EdgeServices:
     nodes: Callable[[], Sequence[NodeEntry]] = tuple
     fee: FeeShare = NO_FEE
     streams: Shelf = field(default_factory=Shelf)
+    statements: Statements | None = None
 
 
 class AdminServices(Protocol):

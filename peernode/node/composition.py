@@ -53,6 +53,7 @@ from peernode.node.own_engines import OwnEngines
 from peernode.node.own_log import OwnLog, check_log
 from peernode.node.peer_news import tell_peer_news
 from peernode.node.recovery import NodeRecovery
+from peernode.node.statements import NodeStatements
 from peernode.telemetry import configure_logging
 from peernode.wire.identity import Identity
 from peernode.wire.job_frames import PROTOCOL as JOB_PROTOCOL
@@ -173,6 +174,7 @@ class Node:
             release=self._clients.release,
             running=self._coordinator.requests.__contains__,
         )
+        self._statements = NodeStatements(identity, network=network, models=models, clock_ms=_now_ms)
         self._nodes = NodeList(self._mesh, models, clock=time.time)
         self._log = OwnLog(
             store.database,
@@ -315,6 +317,7 @@ class Node:
             free_allowance=self._clients.free_allowance,
             tools=(PricingInfo(catalog), *installed_tools()),
             nodes=self._nodes,
+            statements=self._statements,
             fee=self._config.prices.fee,
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import base58
+from nacl.bindings import crypto_scalarmult
 from nacl.exceptions import BadSignatureError, CryptoError
 from nacl.signing import SigningKey, VerifyKey
 
@@ -18,6 +19,7 @@ from peernode.wire.errors import BadPeerId, BadSignature
 KEYS_KEPT = 4096
 SEED_BYTES = 32
 SIGNATURE_BYTES = 64
+EXCHANGE_KEY_BYTES = 32
 # identity multihash of 36 bytes (00 24), protobuf: key type ed25519 (08 01), 32 bytes of key (12 20)
 _PREFIX = bytes.fromhex("002408011220")
 
@@ -44,6 +46,18 @@ class Identity:
         """The 64-byte ed25519 signature of ``message``."""
         return bytes(self._key.sign(message).signature)
 
+    def agree(self, public: bytes) -> bytes:
+        """32 bytes that only the holder of ``public`` (an X25519 key) and this node know, before any hashing.
+
+        Raises BadPeerId for a key of small order, which everybody could agree with.
+        """
+        if len(public) != EXCHANGE_KEY_BYTES:  # the binding does not look
+            raise BadPeerId("An X25519 key has 32 bytes.", cause=f"{len(public)} bytes")
+        try:
+            return bytes(crypto_scalarmult(bytes(self._key.to_curve25519_private_key()), public))
+        except (CryptoError, RuntimeError) as err:
+            raise BadPeerId("This is no X25519 key to agree with.") from err
+
     def __repr__(self) -> str:  # never the key
         return f"Identity({self.peer_id})"
 
@@ -67,6 +81,14 @@ def public_key_of(peer_id: str) -> bytes:
     if peer_id_of(raw[len(_PREFIX) :]) != peer_id:
         raise BadPeerId("This is not the canonical text of a peer id.")
     return bytes(raw[len(_PREFIX) :])
+
+
+def exchange_key_of(peer_id: str) -> bytes:
+    """The X25519 key that belongs to a peer id's ed25519 key (RFC 7748's birational map). Raises BadPeerId."""
+    try:
+        return bytes(VerifyKey(public_key_of(peer_id)).to_curve25519_public_key())
+    except (CryptoError, RuntimeError) as err:
+        raise BadPeerId("The key of this peer id is of small order.") from err
 
 
 def verify(peer_id: str, message: bytes, signature: bytes) -> None:
