@@ -43,7 +43,7 @@ def build_admin_app(
         receipts_router(services),
         *further,
     ]
-    app = routed_app("peernode admin", routers, docs=False)
+    app = routed_app("peernode admin", routers)
     return layered(TokenGuard(OperatorPass(app), token), services.new_request_id)
 
 

@@ -2,12 +2,13 @@
 
 Outside in: ``CorsHeaders`` (for pages of other origins), ``Boundary`` (name, last resort), ``Intake`` (the whole body),
 ``HostGuard`` (by which name, and from which page, it is called), ``KeyGuard`` (who calls), ``IdempotencyKeys`` (whether
-it was asked before), the routes.
+it was asked before), ``Turns`` (how much at once), the routes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -23,6 +24,7 @@ from peernode.edge.auth import KeyGuard
 from peernode.edge.boundary import Boundary, request_id_of
 from peernode.edge.completions.routes import completions_router
 from peernode.edge.cors import CorsHeaders, Origins, Preflights
+from peernode.edge.document.page import document_router
 from peernode.edge.errors import EdgeError, MethodRefused, NoSuchRoute
 from peernode.edge.explorer.nodes import nodes_router
 from peernode.edge.explorer.receipts import explorer_router
@@ -31,7 +33,7 @@ from peernode.edge.hosts import HostGuard
 from peernode.edge.idempotency.kept_answers import KeptAnswers
 from peernode.edge.idempotency.layer import IdempotencyKeys
 from peernode.edge.identity import identity_router
-from peernode.edge.intake import Intake
+from peernode.edge.intake import BODY_S, Intake
 from peernode.edge.openai.embeddings import embeddings_router
 from peernode.edge.openai.routes import openai_router
 from peernode.edge.openrouter.routes import openrouter_router
@@ -43,11 +45,27 @@ from peernode.edge.receipts import receipts_router
 from peernode.edge.responses.routes import responses_router
 from peernode.edge.services import EdgeServices
 from peernode.edge.streams.routes import streams_router
+from peernode.edge.turns import TurnLimits, Turns
 from peernode.errors import PeernodeError
+from peernode.wire.bounds import MAX_BODY_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class AppLimits:
+    """How large a request's body may be, the seconds that it may take to come, and how many requests at once."""
+
+    body_bytes: int = MAX_BODY_BYTES
+    body_s: float = BODY_S
+    turns: TurnLimits = field(default_factory=TurnLimits)
 
 
 def build_app(
-    services: EdgeServices, *, hosts: Iterable[str] = (), addresses: bool = False, origins: Iterable[str] = ()
+    services: EdgeServices,
+    *,
+    hosts: Iterable[str] = (),
+    addresses: bool = False,
+    origins: Iterable[str] = (),
+    limits: AppLimits | None = None,
 ) -> ASGIApp:
     """The public app. ``hosts`` are Host names to answer to besides the loopback ones; ``addresses``: so is any IP.
 
@@ -75,9 +93,11 @@ def build_app(
             page_router(),
         ],
     )
-    guarded = KeyGuard(IdempotencyKeys(app, KeptAnswers()), services.accounts, services.anonymous, services.clock)
-    allowed = Origins(origins)
-    layers = layered(guarded, services.new_request_id, hosts, addresses=addresses, origins=allowed)
+    app.include_router(document_router(app, anonymous=services.anonymous != "no"))
+    limits, allowed = limits or AppLimits(), Origins(origins)
+    once = IdempotencyKeys(Turns(app, limits.turns), KeptAnswers())
+    guarded = KeyGuard(once, services.accounts, services.anonymous, services.clock)
+    layers = layered(guarded, services.new_request_id, hosts, addresses=addresses, origins=allowed, limits=limits)
     return CorsHeaders(LoginGuide(layers), allowed)
 
 
@@ -88,22 +108,17 @@ def layered(
     *,
     addresses: bool = False,
     origins: Origins | None = None,
+    limits: AppLimits | None = None,
 ) -> ASGIApp:
     """``app`` inside the layers that every request passes."""
+    limits = limits or AppLimits()
     named = HostGuard(Preflights(app), frozenset(hosts), addresses=addresses, origins=origins)
-    return Boundary(Intake(named), new_request_id)
+    return Boundary(Intake(named, limits.body_bytes, limits.body_s), new_request_id)
 
 
-def routed_app(title: str, routers: Iterable[APIRouter], *, docs: bool = True) -> FastAPI:
+def routed_app(title: str, routers: Iterable[APIRouter]) -> FastAPI:
     """A FastAPI app whose every refusal has our error body."""
-    app = FastAPI(
-        title=title,
-        version=__version__,
-        docs_url="/docs" if docs else None,
-        redoc_url=None,
-        openapi_url="/openapi.json" if docs else None,
-        redirect_slashes=False,
-    )
+    app = FastAPI(title=title, version=__version__, openapi_url=None, redirect_slashes=False)
     for router in routers:
         app.include_router(router)
     app.add_exception_handler(PeernodeError, _answer)

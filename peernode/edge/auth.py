@@ -24,7 +24,8 @@ from peernode.ledger.client_key import PREFIX, ClientKey, KeyText, read_key_text
 from peernode.market.client_errors import DialectNotAllowed, KeyRefused, MissingKey, UnknownKey
 
 Anonymous: TypeAlias = Literal["loopback", "yes", "no"]
-OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json", "/api/third-party/auth", "/v1/identity"})
+_DOCS = ("/openapi.json", "/docs", "/docs/start.js", "/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css")
+OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/api/third-party/auth", "/v1/identity", *_DOCS})
 # What a proxy adds: the caller is somebody else than who opened the connection.
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 WRONG_KEYS_PER_MINUTE = 20
@@ -168,10 +169,13 @@ class _Guesses:
 def address_of(scope: Scope) -> str:
     """The address that the connection came from; an IPv4 address inside an IPv6 one is that address."""
     client = scope.get("client")
-    if not client:
-        return ""
+    return plain_address(client[0]) if client else ""
+
+
+def plain_address(text: str) -> str:
+    """An address as sockets name it, without the mapping of IPv4 into IPv6; empty if it is none."""
     try:
-        address = ipaddress.ip_address(client[0])
+        address = ipaddress.ip_address(text)
     except ValueError:
         return ""
     mapped = getattr(address, "ipv4_mapped", None)

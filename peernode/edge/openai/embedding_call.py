@@ -19,8 +19,8 @@ from peernode.wire import canonical
 # An offer to a peer may have 1 MiB, and the request is most of it.
 MAX_REQUEST_BYTES = 640 * 1024
 MAX_DIMENSIONS = 1 << 20
-_FORMATS = ("float", "base64")
-_TOKEN_IDS = range(1 << 31)
+FORMATS = ("float", "base64")
+TOKEN_IDS = range(1 << 31)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ def read_embedding_call(raw: bytes) -> EmbeddingCall:
     """Raises BadRequest with the parameter at fault; never anything else, whatever the bytes."""
     body = fields.parse_object(raw)
     model, *others = read_models(body)
-    encoding = body.get("encoding_format") or "float"
-    if encoding not in _FORMATS:
-        raise BadRequest(f"encoding_format is one of {', '.join(_FORMATS)}.", param="encoding_format")
+    encoding = "float" if body.get("encoding_format") is None else body["encoding_format"]
+    if encoding not in FORMATS:
+        raise BadRequest(f"encoding_format is one of {', '.join(FORMATS)}.", param="encoding_format")
     dimensions = body.get("dimensions")
     request = EmbeddingRequest(_read_inputs(body.get("input")))
     size = len(canonical.encode(request.to_fields()))
@@ -83,7 +83,7 @@ def _read_text(value: object, param: str) -> str:
 def _read_tokens(value: list[Any], param: str) -> tuple[int, ...]:
     if not value or len(value) > MAX_INPUT_TOKENS:
         raise BadRequest(f"{param} must have between 1 and {MAX_INPUT_TOKENS} tokens.", param=param)
-    return tuple(fields.integer(token, param, within=_TOKEN_IDS) for token in value)
+    return tuple(fields.integer(token, param, within=TOKEN_IDS) for token in value)
 
 
 def write_embedding(vector: Sequence[float], call: EmbeddingCall) -> list[float] | str:

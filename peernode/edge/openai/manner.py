@@ -8,8 +8,8 @@ from peernode.chat.errors import BadRequest
 from peernode.edge.openai import fields
 
 # OpenAI's levels. A template knows only on and off, so that all but "none" mean on.
-_EFFORTS = {"none": "off", "minimal": "on", "low": "on", "medium": "on", "high": "on", "xhigh": "on"}
-_TIERS = ("auto", "default", "flex", "priority", "scale")
+EFFORTS = {"none": "off", "minimal": "on", "low": "on", "medium": "on", "high": "on", "xhigh": "on"}
+TIERS = ("auto", "default", "flex", "priority", "scale")
 
 
 def read_reasoning(body: dict[str, Any]) -> str:
@@ -18,9 +18,9 @@ def read_reasoning(body: dict[str, Any]) -> str:
     Empty when neither is there. Raises BadRequest.
     """
     effort = body.get("reasoning_effort")
-    if effort is not None and (not isinstance(effort, str) or effort not in _EFFORTS):
-        raise BadRequest(f"reasoning_effort must be one of {', '.join(_EFFORTS)}.", param="reasoning_effort")
-    wanted = "" if effort is None else _EFFORTS[effort]
+    if effort is not None and (not isinstance(effort, str) or effort not in EFFORTS):
+        raise BadRequest(f"reasoning_effort must be one of {', '.join(EFFORTS)}.", param="reasoning_effort")
+    wanted = "" if effort is None else EFFORTS[effort]
     switched = _read_switch(body.get("chat_template_kwargs"))
     if wanted and switched and wanted != switched:
         raise BadRequest(
@@ -33,8 +33,8 @@ def read_reasoning(body: dict[str, Any]) -> str:
 
 def read_background(tier: object) -> bool:
     """Whether ``service_tier`` is the one that gives way to others. Raises BadRequest."""
-    if tier is not None and tier not in _TIERS:
-        raise BadRequest(f"service_tier must be one of {', '.join(_TIERS)}.", param="service_tier")
+    if tier is not None and tier not in TIERS:
+        raise BadRequest(f"service_tier must be one of {', '.join(TIERS)}.", param="service_tier")
     return tier == "flex"
 
 

@@ -104,7 +104,7 @@ def _read_part(part: object, role: str, param: str, fetched: Fetched) -> str | b
 
 def _plain_images(value: object, role: str, param: str) -> list[Image]:
     """``images``: base64 strings beside the content, as Ollama's and Peerwave's clients send them."""
-    if not value:
+    if value is None or value == []:
         return []
     if not isinstance(value, list) or len(value) > MAX_IMAGES:
         raise BadRequest(f"{param} must be an array of at most {MAX_IMAGES} images.", param=param)
@@ -118,7 +118,7 @@ def _may_show(role: str, param: str) -> None:
 
 
 def _read_calls(value: object, role: str, param: str) -> tuple[ToolCall, ...]:
-    if not value:
+    if value is None or value == []:
         return ()
     if role != "assistant":
         raise BadRequest(f"{param}: only the assistant calls tools.", param=param)

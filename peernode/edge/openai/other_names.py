@@ -33,8 +33,9 @@ def with_usual_names(body: Mapping[str, Any]) -> dict[str, Any]:
     if options is None and body.get("format") is None:
         return dict(body)
     usual = dict(body)
+    wanted = _format(usual.pop("format", None))
     if usual.get("response_format") is None:
-        usual["response_format"] = _format(usual.pop("format", None))
+        usual["response_format"] = wanted
     if options is not None and not isinstance(options, dict):
         raise BadRequest("options must be an object.", param="options", cause=f"found {kind_of(options)}")
     for theirs, ours in _OPTIONS.items():

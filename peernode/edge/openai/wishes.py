@@ -26,10 +26,12 @@ MAX_CREDITS = 10**9
 MAX_TPS = 1e6
 MAX_LATENCY_S = 86_400.0
 MICRO = 1_000_000
-_SORTS = (PRICE, THROUGHPUT, LATENCY)
-_DECIMAL = re.compile(r"\d{1,12}(\.\d{1,12})?", re.ASCII)
+SORTS = (PRICE, THROUGHPUT, LATENCY)
+COLD = (WAIT, AVOID)
+# Less than MAX_CREDITS.
+PRICE_TEXT = re.compile(r"[0-9]{1,9}(?:[.][0-9]{1,12})?")
 # What OpenRouter's clients may say instead of one number; ours are averages, to which the median is closest.
-_PERCENTILES = ("p50", "p75", "p90", "p99")
+PERCENTILES = ("p50", "p75", "p90", "p99")
 
 
 def read_models(body: Mapping[str, Any]) -> tuple[str, ...]:
@@ -65,7 +67,7 @@ def read_wishes(provider: object, models: tuple[str, ...] = ()) -> Wishes:
         allow_fallbacks=fallbacks is None or fields.boolean(fallbacks, "provider.allow_fallbacks"),
         require_parameters=fields.boolean(provider.get("require_parameters"), "provider.require_parameters"),
         deny_data_collection=_denies(provider.get("data_collection"))
-        or fields.boolean(provider.get("zdr"), "provider.zdr"),
+        | fields.boolean(provider.get("zdr"), "provider.zdr"),
         sort=_sort(provider.get("sort")),
         max_price_prompt=_price(prices.get("prompt"), "provider.max_price.prompt"),
         max_price_completion=_price(prices.get("completion"), "provider.max_price.completion"),
@@ -113,7 +115,7 @@ def _cold(value: object) -> str:
     """Ours, not OpenRouter's."""
     if value is None:
         return ""
-    if value not in (WAIT, AVOID):
+    if value not in COLD:
         raise BadRequest(f'provider.cold must be "{WAIT}" or "{AVOID}".', param="provider.cold")
     return str(value)
 
@@ -125,8 +127,8 @@ def _sort(value: object) -> str:
         value, param = value.get("by"), "provider.sort.by"
     if value is None:
         return ""
-    if not isinstance(value, str) or value not in _SORTS:
-        raise BadRequest(f"{param} must be one of {', '.join(_SORTS)}.", param=param)
+    if not isinstance(value, str) or value not in SORTS:
+        raise BadRequest(f"{param} must be one of {', '.join(SORTS)}.", param=param)
     return value
 
 
@@ -135,7 +137,7 @@ def _price(value: object, param: str) -> int | None:
     if value is None:
         return None
     if isinstance(value, str):
-        if not _DECIMAL.fullmatch(value) or Decimal(value) > MAX_CREDITS:
+        if not PRICE_TEXT.fullmatch(value):
             raise BadRequest(f"{param} must be a number between 0 and {MAX_CREDITS}.", param=param)
         return int(Decimal(value) * MICRO)
     fields.number(value, param, least=0, most=MAX_CREDITS)
@@ -145,7 +147,11 @@ def _price(value: object, param: str) -> int | None:
 def _preferred(provider: Mapping[str, Any], key: str, *, most: float) -> float:
     """A number, or one for each percentile, of which the first counts; 0 where there is none."""
     value, param = provider.get(key), f"provider.{key}"
-    if isinstance(value, dict):
-        named = next((name for name in _PERCENTILES if value.get(name) is not None), "")
-        value, param = value.get(named), f"{param}.{named}"
-    return 0.0 if value is None else fields.number(value, param, least=0, most=most)
+    if not isinstance(value, dict):
+        return 0.0 if value is None else fields.number(value, param, least=0, most=most)
+    found = [
+        fields.number(value[name], f"{param}.{name}", least=0, most=most)
+        for name in PERCENTILES
+        if value.get(name) is not None
+    ]
+    return found[0] if found else 0.0

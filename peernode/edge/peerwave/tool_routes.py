@@ -30,7 +30,7 @@ def tools_router(services: EdgeServices) -> APIRouter:
 
     @router.post("/tools", summary="Run one of the tools that GET /api/models lists")
     async def tools(request: Request) -> Response:
-        name, arguments = _read_call(parse_object(await request.body()))
+        name, arguments = read_tool_run(parse_object(await request.body()))
         tool = next((tool for tool in services.tools if tool.name == name), None)
         if tool is None:
             raise UnknownTool("There is no tool of this name.", cause=name, remedy="GET /api/models lists them.")
@@ -42,7 +42,7 @@ def tools_router(services: EdgeServices) -> APIRouter:
     return router
 
 
-def _read_call(body: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def read_tool_run(body: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """``{"function": {"name", "arguments"}}``; the arguments may be an object or its JSON text."""
     function = body.get("function")
     if not isinstance(function, dict):

@@ -24,14 +24,14 @@ _RENAMED = {
     "transforms": "truncation",
 }
 # What would need a memory, or a time after the answer.
-_KEPT = ("previous_response_id", "conversation", "prompt", "background")
+NEEDS_MEMORY = ("previous_response_id", "conversation", "prompt", "background")
 _LOGPROBS = "message.output_text.logprobs"
 
 
 def chat_body(body: Mapping[str, Any]) -> dict[str, Any]:
     """Raises BadRequest for what this version cannot do, or cannot understand."""
-    for param in _KEPT:
-        if body.get(param):
+    for param in NEEDS_MEMORY:
+        if body.get(param) is not None and body[param] is not False:
             raise BadRequest(
                 f"{param} is not part of this version: nothing is kept between two calls.",
                 param=param,
