@@ -42,7 +42,8 @@ class AnswerWriter(Protocol):
 
     Bytes returned are sent at once; empty bytes hold the answer back. ``headers`` is asked once, when the first bytes
     are there. A choice ends with ``settled`` or ``failed``; ``ended`` is asked when all have, if not all failed before
-    the first bytes: then there is no answer, but an error.
+    the first bytes: then there is no answer, but an error. ``trailers`` are headers that are known only then, for
+    connections that can carry them.
     """
 
     def headers(self) -> list[tuple[bytes, bytes]]: ...
@@ -62,6 +63,8 @@ class AnswerWriter(Protocol):
     def failed(self, choice: int, error: PeernodeError) -> bytes: ...
 
     def ended(self) -> bytes: ...
+
+    def trailers(self) -> list[tuple[bytes, bytes]]: ...
 
 
 @dataclass(slots=True)
@@ -87,7 +90,7 @@ class JobResponse(Response):
         self._writer = writer
         self._admission = admission
         self._choices = [_Choice(job) for job in jobs]
-        self._begun = self._hung_up = self._complete = False
+        self._begun = self._hung_up = self._complete = self._trails = False
         self._came = self._spoke = trio.current_time()
         self._sending = trio.Lock()
         # Failures from before the first bytes: nobody was told yet.
@@ -101,6 +104,7 @@ class JobResponse(Response):
 
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal: PeernodeError | None = None
+        self._trails = self._choices[0].job.streamed and _carries_trailers(scope)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch, receive, nursery.cancel_scope)
             if self._choices[0].job.streamed:
@@ -120,7 +124,12 @@ class JobResponse(Response):
         if refusal is not None:
             await error_response(refusal, self._request_id)(scope, receive, send)
         else:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await self._close(send)
+
+    async def _close(self, send: Send) -> None:
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        if self._trails:
+            await send({"type": "http.response.trailers", "headers": self._writer.trailers(), "more_trailers": False})
 
     async def _watch(self, receive: Receive, scope: trio.CancelScope) -> None:
         while (await receive())["type"] != "http.disconnect":
@@ -227,7 +236,7 @@ class JobResponse(Response):
                 self._begun = True
                 body += self._told()
                 headers = [*self._writer.headers(), *self._admission.headers(), *self._explanation()]
-                await send({"type": "http.response.start", "status": 200, "headers": headers})
+                await send({"type": "http.response.start", "status": 200, "headers": headers, "trailers": self._trails})
             await send({"type": "http.response.body", "body": body, "more_body": True})
         finally:
             self._sending.release()
@@ -247,6 +256,11 @@ class JobResponse(Response):
             if self._begun:
                 await self._fail_all(error, send)
                 await self._send(self._writer.ended(), send)
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                await self._close(send)
             else:
                 await error_response(error, self._request_id)(scope, receive, send)
+
+
+def _carries_trailers(scope: Scope) -> bool:
+    """Hypercorn sends them over HTTP/2 alone, and to whoever says that he can read them."""
+    return "http.response.trailers" in scope.get("extensions", {}) and (b"te", b"trailers") in scope["headers"]

@@ -155,6 +155,9 @@ class WholeWriter:
         said.pieces.extend(said.choice.rest())
         return b""
 
+    def trailers(self) -> list[tuple[bytes, bytes]]:
+        return []
+
     def ended(self) -> bytes:
         body = json.dumps(self._render(self._head, self._said)).encode()
         self._length = len(body)

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from peernode.chat.events import Finished, Started, Tokens, Waiting
 from peernode.chat.markup import Piece
 from peernode.edge.openai.choice import Choice
-from peernode.edge.openai.completion import AnswerHead
-from peernode.edge.settlement import Settlement
+from peernode.edge.openai.completion import AnswerHead, credits_of
+from peernode.edge.settlement import Settlement, as_credits
 from peernode.errors import PeernodeError
 from peernode.wire.logprobs import Logprobs
 
@@ -51,6 +51,10 @@ class PieceStream(ABC):
     def idle(self) -> bytes:
         """So that nobody on the way takes a long prompt for a dead connection."""
         return b": keep-alive\n\n" if self.content_type == EVENT_STREAM else b""
+
+    def trailers(self) -> list[tuple[bytes, bytes]]:
+        """What answers in one piece have as a header."""
+        return [(b"credits", as_credits(credits_of(self._choices)).encode())]
 
     def tokens(self, choice: int, event: Tokens) -> bytes:
         one = self._choices[choice]
