@@ -19,6 +19,7 @@ from peernode.chat import errors as chat
 from peernode.edge import errors as edge
 from peernode.edge.limits import Limited
 from peernode.edge.route_header import NAME, route_header
+from peernode.edge.sessions import errors as sessions
 from peernode.errors import PeernodeError
 from peernode.market import client_errors as client
 from peernode.mesh.errors import DialFailed
@@ -64,6 +65,8 @@ TABLE: Mapping[type[PeernodeError], Verdict] = {
     edge.AnswerNotKept: Verdict(409, "invalid_request_error"),
     edge.UnknownPeer: Verdict(404, "not_found_error"),
     edge.UnknownReceipt: Verdict(404, "not_found_error"),
+    sessions.UnknownSession: Verdict(404, "not_found_error"),
+    sessions.SessionBusy: Verdict(409, "invalid_request_error"),
     edge.ShuttingDown: Verdict(503, "overloaded_error", retry=True),
     DialFailed: Verdict(504, "timeout_error"),
     PeernodeError: Verdict(500, "server_error"),

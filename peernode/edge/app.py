@@ -44,6 +44,7 @@ from peernode.edge.peerwave.tool_routes import tools_router
 from peernode.edge.receipts import receipts_router
 from peernode.edge.responses.routes import responses_router
 from peernode.edge.services import EdgeServices
+from peernode.edge.sessions.routes import sessions_router
 from peernode.edge.streams.routes import streams_router
 from peernode.edge.turns import TurnLimits, Turns
 from peernode.errors import PeernodeError
@@ -82,6 +83,7 @@ def build_app(
             embeddings_router(services),
             receipts_router(services),
             streams_router(services),
+            sessions_router(services),
             account_router(services),
             peerwave_router(services),
             tools_router(services),

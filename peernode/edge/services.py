@@ -29,6 +29,7 @@ from peernode.wire.advert import ModelCard
 from peernode.wire.prices import Prices
 
 if TYPE_CHECKING:  # the ledger's records are read here, never its SQL
+    from peernode.edge.sessions.session import Sessions
     from peernode.ledger import ReceiptRecord
 
 REQUEST_PREFIX = "req_"
@@ -119,7 +120,8 @@ class EdgeServices:
 
     ``anonymous`` says who may come without a key, ``free_allowance`` whether what they use up is limited. ``clock``
     gives Unix seconds. ``tools`` are those that the node itself runs, ``nodes`` all live nodes with this one,
-    ``streams`` what can be fetched again, ``statements`` what the node says of itself.
+    ``streams`` what can be fetched again, ``statements`` what the node says of itself,
+    ``sessions`` the conversations it keeps for clients.
     """
 
     runner: JobRunner
@@ -141,6 +143,7 @@ class EdgeServices:
     fee: FeeShare = NO_FEE
     streams: Shelf = field(default_factory=Shelf)
     statements: Statements | None = None
+    sessions: Sessions | None = None
 
 
 class AdminServices(Protocol):

@@ -24,6 +24,7 @@ from peernode.edge.log_routes import log_router
 from peernode.edge.recovery_routes import recovery_router
 from peernode.edge.serve import serve_app
 from peernode.edge.services import EdgeServices, JobLimits, Readiness
+from peernode.edge.sessions.session import Sessions
 from peernode.edge.tools.plugins import installed_tools
 from peernode.edge.tools.pricing_info import PricingInfo
 from peernode.ledger import Books, ReceiptRecord, ReceiptStore
@@ -53,6 +54,7 @@ from peernode.node.own_engines import OwnEngines
 from peernode.node.own_log import OwnLog, check_log
 from peernode.node.peer_news import tell_peer_news
 from peernode.node.recovery import NodeRecovery
+from peernode.node.session_files import SessionFiles
 from peernode.node.statements import NodeStatements
 from peernode.telemetry import configure_logging
 from peernode.wire.identity import Identity
@@ -318,8 +320,14 @@ class Node:
             tools=(PricingInfo(catalog), *installed_tools()),
             nodes=self._nodes,
             statements=self._statements,
+            sessions=self._sessions(),
             fee=self._config.prices.fee,
         )
+
+    def _sessions(self) -> Sessions | None:
+        kept = self._config.sessions
+        files = SessionFiles(self._home.sessions_folder, per_key=kept.per_key, days=kept.days, clock=time.time)
+        return Sessions(files, busy_s=self._config.limits.job_s) if kept.per_key else None
 
     def _readiness(self) -> Readiness:
         """A node is ready when some model can be asked through it; a provider, when its own models are loaded."""

@@ -29,6 +29,7 @@ from peernode.node.mesh_config import MeshConfig
 from peernode.node.model_entry import LoadMode, ModelEntry, PriceMode, read_model_entries
 from peernode.node.recovery_config import RecoveryConfig
 from peernode.node.routing_config import RoutingConfig
+from peernode.node.session_config import SessionConfig
 from peernode.wire.prices import Prices
 
 PREFIX = "PEERNODE_"
@@ -143,6 +144,7 @@ class NodeConfig(BaseSettings):
     mesh: MeshConfig = MeshConfig()
     recovery: RecoveryConfig = RecoveryConfig()
     routing: RoutingConfig = RoutingConfig()
+    sessions: SessionConfig = SessionConfig()
     engine: EngineConfig = EngineConfig()
     limits: LimitConfig = LimitConfig()
 

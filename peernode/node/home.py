@@ -67,6 +67,10 @@ class Home:
         return self.path / "load-times.json"
 
     @property
+    def sessions_folder(self) -> Path:
+        return self.path / "sessions"
+
+    @property
     def admin_file(self) -> Path:
         return self.path / "admin.json"
 

@@ -30,7 +30,7 @@ class AnswerHead:
     """What every object of one answer repeats. ``model`` is the name the client asked for.
 
     ``request_ids`` and ``requests`` have one entry for each choice; the first id is that of the whole answer.
-    ``prefix`` is the dialect's own for ids.
+    ``prefix`` is the dialect's own for ids, ``session`` the kept conversation that the answer belongs to.
     """
 
     request_ids: tuple[str, ...]
@@ -38,6 +38,7 @@ class AnswerHead:
     model: str
     requests: tuple[ChatRequest, ...]
     prefix: str = CHAT_PREFIX
+    session: str = ""
 
     @property
     def request_id(self) -> str:
@@ -173,6 +174,7 @@ def chat_completion(head: AnswerHead, said: Sequence[Said]) -> dict[str, Any]:
         "created": head.created,
         "model": model_of(head, choices),
         "request_id": head.request_id,
+        **({"session_id": head.session} if head.session else {}),
         **bill_of(choices),
         "choices": [_chat_choice(each, several=len(said) > 1) for each in said],
         "usage": usage_block(choices),

@@ -102,15 +102,14 @@ class StreamWriter(PieceStream):
         return f"{self._open[one.index]},{tail[1:]}\n\n".encode("ascii")
 
     def _prefix(self, model: str) -> str:
-        head = json.dumps(
-            {
-                "id": self._head.id,
-                "object": "chat.completion.chunk",
-                "created": self._head.created,
-                "model": model,
-                "request_id": self._head.request_id,
-            }
-        )
+        told = {
+            "id": self._head.id,
+            "object": "chat.completion.chunk",
+            "created": self._head.created,
+            "model": model,
+            "request_id": self._head.request_id,
+        }
+        head = json.dumps({**told, "session_id": self._head.session} if self._head.session else told)
         # With include_usage, OpenAI puts a null into every chunk but the last.
         return f"data: {head[:-1]}" + (_NULL_USAGE if self._include_usage else "")
 
