@@ -1,8 +1,8 @@
 """The public HTTP app: routes over the services, inside the layers that every request passes.
 
 Outside in: ``CorsHeaders`` (for pages of other origins), ``Boundary`` (name, last resort), ``Intake`` (the whole body),
-``HostGuard`` (by which name, and from which page, it is called), ``KeyGuard`` (who calls), ``IdempotencyKeys`` (whether
-it was asked before), ``Turns`` (how much at once), the routes.
+``HostGuard`` (by which name, and from which page, it is called), ``SealedRequests`` (what nobody on the way may read),
+``KeyGuard`` (who calls), ``IdempotencyKeys`` (whether it was asked before), ``Turns`` (how much at once), the routes.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from peernode.edge.peerwave.routes import peerwave_router
 from peernode.edge.peerwave.tool_routes import tools_router
 from peernode.edge.receipts import receipts_router
 from peernode.edge.responses.routes import responses_router
+from peernode.edge.sealed.layer import SealedRequests
 from peernode.edge.services import EdgeServices
 from peernode.edge.sessions.routes import sessions_router
 from peernode.edge.streams.routes import streams_router
@@ -99,7 +100,8 @@ def build_app(
     limits, allowed = limits or AppLimits(), Origins(origins)
     once = IdempotencyKeys(Turns(app, limits.turns), KeptAnswers())
     guarded = KeyGuard(once, services.accounts, services.anonymous, services.clock)
-    layers = layered(guarded, services.new_request_id, hosts, addresses=addresses, origins=allowed, limits=limits)
+    opened = SealedRequests(guarded, services.sealing, services.clock)
+    layers = layered(opened, services.new_request_id, hosts, addresses=addresses, origins=allowed, limits=limits)
     return CorsHeaders(LoginGuide(layers), allowed)
 
 

@@ -29,6 +29,7 @@ from peernode.wire.advert import ModelCard
 from peernode.wire.prices import Prices
 
 if TYPE_CHECKING:  # the ledger's records are read here, never its SQL
+    from peernode.edge.sealed.layer import Sealing
     from peernode.edge.sessions.session import Sessions
     from peernode.ledger import ReceiptRecord
 
@@ -121,7 +122,7 @@ class EdgeServices:
     ``anonymous`` says who may come without a key, ``free_allowance`` whether what they use up is limited. ``clock``
     gives Unix seconds. ``tools`` are those that the node itself runs, ``nodes`` all live nodes with this one,
     ``streams`` what can be fetched again, ``statements`` what the node says of itself,
-    ``sessions`` the conversations it keeps for clients.
+    ``sessions`` the conversations it keeps for clients, ``sealing`` its key for sealed requests.
     """
 
     runner: JobRunner
@@ -144,6 +145,7 @@ class EdgeServices:
     streams: Shelf = field(default_factory=Shelf)
     statements: Statements | None = None
     sessions: Sessions | None = None
+    sealing: Sealing | None = None
 
 
 class AdminServices(Protocol):
