@@ -1,12 +1,15 @@
 """One HTTP connection after another, each on Hypercorn's protocol and each kept apart from all others.
 
-Owns what Hypercorn 0.18's own server leaves open. It catches only OSError, so that a single bad HTTP/2 upgrade (a
-setting out of range) ends the whole server; and it keeps a connection whose client has left until the keep-alive time
-is over, or for ever when an HTTP/2 stream still had bytes to send.
+Owns how many there may be, in all and of one address, and what Hypercorn 0.18's own server leaves open. It catches only
+OSError, so that a single bad HTTP/2 upgrade (a setting out of range) ends the whole server; it keeps a connection whose
+client has left until the keep-alive time is over, or for ever when an HTTP/2 stream still had bytes to send; and it
+waits for ever for a client that does not read.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
 from typing import cast
 
 import structlog
@@ -18,29 +21,56 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 
+from peernode.edge.answers import error_response
+from peernode.edge.auth import network_of, plain_address
+from peernode.edge.bind import is_loopback
+from peernode.edge.errors import TooManyConnections
 from peernode.edge.leave import KEY, Leave
+from peernode.edge.stalled import SLOWEST_BYTES_PER_S, STALLED_S
 
-MAX_CONNECTIONS = 1024
 # A client that reads as fast as it is written to must not keep the node from everybody else.
 YIELD_EVERY = 16
 log = structlog.get_logger("peernode.edge")
 
 
-class Connections:
-    """Runs the connections of one server; at most ``MAX_CONNECTIONS`` at a time."""
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """Connections at once, in all and of one address, and the seconds that one may be idle or take for a request head.
 
-    def __init__(self, app: ASGIWrapper, config: Config, context: WorkerContext) -> None:
+    ``per_address`` None: a quarter of all, but of the loopback addresses all: a proxy there stands for its clients.
+    """
+
+    at_once: int = 1024
+    per_address: int | None = None
+    idle_s: float = 30.0
+
+    def of_address(self, address: str) -> int:
+        if self.per_address is not None:
+            return self.per_address
+        return self.at_once if is_loopback(address) else max(1, self.at_once // 4)
+
+
+class Connections:
+    """Runs the connections of one server, within ``limits``."""
+
+    def __init__(self, app: ASGIWrapper, config: Config, context: WorkerContext, limits: ConnectionLimits) -> None:
         self._app = app
         self._config = config
         self._context = context
+        self._limits = limits
+        self._of_network: Counter[str] = Counter()
         self.open = 0
+        self.refused = 0
 
     async def run(self, stream: trio.SocketStream) -> None:
         """One connection, from accept to close. Raises nothing but cancellation."""
-        if self.open >= MAX_CONNECTIONS:
-            log.warning("connection_refused", open=self.open)
+        address = _address_of(stream)
+        network = network_of(address)
+        if self.open >= self._limits.at_once or self._of_network[network] >= self._limits.of_address(address):
+            self._refuse(stream, of_one=self.open < self._limits.at_once)
             return  # whoever accepted it closes it
         self.open += 1
+        self._of_network[network] += 1
         try:
             # Typed for TLS streams, made for both.
             tls = cast(trio.SSLStream, stream)
@@ -50,6 +80,16 @@ class Connections:
             log.warning("connection_failed", errors=[type(err).__name__ for err in group.exceptions])
         finally:
             self.open -= 1
+            self._of_network[network] -= 1
+            if not self._of_network[network]:
+                del self._of_network[network]
+
+    def _refuse(self, stream: trio.SocketStream, *, of_one: bool) -> None:
+        """Say why, if the socket takes it at once; the log tells of the first, the second, the fourth and so on."""
+        self.refused += 1
+        if self.refused & (self.refused - 1) == 0:
+            log.warning("connection_refused", open=self.open, refused=self.refused, of_one_address=of_one)
+        _taken_at_once(stream, _FULL)
 
 
 class _Connection(TCPServer):
@@ -57,20 +97,35 @@ class _Connection(TCPServer):
 
     async def protocol_send(self, event: Event) -> None:
         """What the socket takes at once is written at once: Hypercorn gives way twice for each token of a stream."""
-        self._sends = (self._sends + 1) % YIELD_EVERY
-        if not isinstance(event, RawData) or self.send_lock.locked() or not self._sends:
+        if not isinstance(event, RawData):
             await super().protocol_send(event)
+            return
+        self._sends = (self._sends + 1) % YIELD_EVERY
+        if self.send_lock.locked() or not self._sends:
+            async with self.send_lock:
+                await self._write(event.data)
             return
         self.send_lock.acquire_nowait()
         try:
             taken = _taken_at_once(self.stream, event.data)
             if taken < len(event.data):
-                with trio.CancelScope(shield=True):
-                    await self.stream.send_all(event.data[taken:])
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            await self.protocol.handle(Closed())
+                await self._write(event.data[taken:])
         finally:
             self.send_lock.release()
+
+    async def _write(self, data: bytes) -> None:
+        """Whole, also when the writer is cancelled: half a piece would garble what follows. But not for ever."""
+        deadline = trio.current_time() + STALLED_S + len(data) / SLOWEST_BYTES_PER_S
+        try:
+            with trio.CancelScope(shield=True, deadline=deadline) as patience:
+                await self.stream.send_all(data)
+            if not patience.cancelled_caught:
+                return
+            log.info("client_stalled")
+            await trio.aclose_forcefully(self.stream)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+        await self.protocol.handle(Closed())
 
     async def _read_data(self) -> None:
         await super()._read_data()
@@ -78,6 +133,14 @@ class _Connection(TCPServer):
         nursery = self._task_group._nursery
         if nursery is not None:
             nursery.cancel_scope.deadline = trio.current_time() + cast(Leave, self.state[KEY]).seconds
+
+
+def _address_of(stream: trio.SocketStream) -> str:
+    """Where the connection comes from; empty when it is gone already."""
+    try:
+        return plain_address(stream.socket.getpeername()[0])
+    except OSError:
+        return ""
 
 
 def _taken_at_once(stream: object, data: bytes) -> int:
@@ -90,3 +153,16 @@ def _taken_at_once(stream: object, data: bytes) -> int:
     except OSError:  # full, closed or broken: trio will say which
         return 0
     return taken
+
+
+def _refusal() -> bytes:
+    error = TooManyConnections(
+        "There are too many connections.", remedy="Close some, or try again after the time that Retry-After names."
+    )
+    answer = error_response(error, "")
+    head = [b"HTTP/1.1 %d Service Unavailable" % answer.status_code, b"connection: close"]
+    head += [name + b": " + value for name, value in answer.raw_headers]
+    return b"\r\n".join([*head, b"", bytes(answer.body)])
+
+
+_FULL = _refusal()

@@ -24,6 +24,16 @@ class NoRoom(EdgeError):
     code = "no_room"
 
 
+class AmbiguousLength(EdgeError):
+    """A request says twice how long its body is: a proxy in front might have read it the other way (smuggling)."""
+
+    code = "ambiguous_length"
+
+
+class TooManyConnections(EdgeError):
+    code = "too_many_connections"
+
+
 class SlowBody(EdgeError):
     """The client began a body and did not finish it in time."""
 

@@ -15,11 +15,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from peernode.edge.answers import error_response
 from peernode.edge.boundary import request_id_of
-from peernode.edge.errors import BodyTooLarge, EdgeError, NoRoom, SlowBody
+from peernode.edge.errors import AmbiguousLength, BodyTooLarge, EdgeError, NoRoom, SlowBody
 from peernode.wire.bounds import MAX_BODY_BYTES
 
 BODY_S = 30.0
-SMALL_BODY_BYTES = 1 << 20
+SMALL_BODY_BYTES = 64 << 10
 LARGE_BODIES_BYTES = 256 << 20
 # A client that sent too much is read out this far, so that it can hear our refusal.
 MAX_DISCARD_BYTES = 64 << 20
@@ -69,6 +69,14 @@ class Intake:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        if _is_ambiguous(scope):
+            error = AmbiguousLength(
+                "The request says twice how long its body is.",
+                cause="both Content-Length and Transfer-Encoding",
+                remedy="Send one of them.",
+            )
+            await self._refuse(error, scope, receive, send)
             return
         with self._room.share() as grow:
             await self._take(grow, scope, receive, send)
@@ -126,6 +134,12 @@ class Intake:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(drain)
             await response(scope, receive, send)
+
+
+def _is_ambiguous(scope: Scope) -> bool:
+    """RFC 9112, section 6.3: such a request ought to be handled as an error."""
+    names = {name for name, _ in scope["headers"]}
+    return b"content-length" in names and b"transfer-encoding" in names
 
 
 async def _discard(receive: Receive) -> None:

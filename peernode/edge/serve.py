@@ -19,15 +19,19 @@ from hypercorn.typing import ASGIFramework
 from starlette.types import ASGIApp
 
 from peernode.edge.bind import Bind
-from peernode.edge.connections import Connections
+from peernode.edge.connections import ConnectionLimits, Connections
 from peernode.edge.errors import AddressInUse
+from peernode.edge.stalled import STALLED_S, StalledStreams
 
-# A reader that stalls would hold its job and its memory for ever: Hypercorn shields its writes from cancellation.
-STALLED_READER_MS = 30_000
-# From connecting to a complete request head, and between two requests.
-IDLE_S = 30.0
 BACKLOG = 1024
+# Of HTTP/2, on one connection; more of them wait at the client.
+MAX_STREAMS = 32
+# As many bytes as a request head may have, with either protocol.
+MAX_HEAD_BYTES = 64 * 1024
 log = structlog.get_logger("peernode.edge")
+
+
+_USUAL = ConnectionLimits()
 
 
 class ReportsBind(Protocol):
@@ -43,6 +47,7 @@ async def serve_app(
     stop: trio.Event,
     grace_s: float = 30.0,
     name: str = "http",
+    limits: ConnectionLimits = _USUAL,
     task_status: ReportsBind = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until ``stop`` is set, then let running requests end for up to ``grace_s``; reports the actual Bind.
@@ -52,7 +57,8 @@ async def serve_app(
     listener = listen(bind)
     actual = Bind(bind.host, listener.getsockname()[1])
     context = WorkerContext(None)
-    answering = Connections(ASGIWrapper(cast(ASGIFramework, app)), _hypercorn_config(), context)
+    wrapped = ASGIWrapper(cast(ASGIFramework, StalledStreams(app)))
+    answering = Connections(wrapped, _hypercorn_config(limits.idle_s), context, limits)
     async with trio.open_nursery() as connections, trio.open_nursery() as accepting:
         sockets = [trio.SocketListener(trio.socket.from_stdlib_socket(listener))]
         accepting.start_soon(partial(trio.serve_listeners, answering.run, sockets, handler_nursery=connections))
@@ -71,7 +77,7 @@ def listen(bind: Bind) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; accepted connections inherit it
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_READER_MS)
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(STALLED_S * 1000))
         listener.bind((bind.host, bind.port))
         listener.listen(BACKLOG)
     except OSError as err:
@@ -84,13 +90,15 @@ def listen(bind: Bind) -> socket.socket:
     return listener
 
 
-def _hypercorn_config() -> Config:
+def _hypercorn_config(idle_s: float) -> Config:
     config = Config()
-    config.keep_alive_timeout = IDLE_S
+    config.keep_alive_timeout = idle_s
     config.include_server_header = False
     config.accesslog = None
     config.errorlog = _quiet_log()
-    config.h11_max_incomplete_size = 64 * 1024
+    config.h11_max_incomplete_size = MAX_HEAD_BYTES
+    config.h2_max_header_list_size = MAX_HEAD_BYTES
+    config.h2_max_concurrent_streams = MAX_STREAMS
     return config
 
 

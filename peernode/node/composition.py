@@ -10,14 +10,16 @@ import secrets
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 
 import structlog
 import trio
 from starlette.types import ASGIApp
 
 from peernode.edge.admin import build_admin_app
-from peernode.edge.app import build_app
+from peernode.edge.app import AppLimits, build_app
 from peernode.edge.bind import Bind, is_loopback
+from peernode.edge.connections import ConnectionLimits
 from peernode.edge.credit_routes import credit_router
 from peernode.edge.image_fetcher import DomainFetcher, NoFetcher
 from peernode.edge.log_routes import log_router
@@ -248,16 +250,15 @@ class Node:
             further=[recovery_router(self._recovery), credit_router(self._credit.view), log_router(self._log)],
         )
 
-        async def start(app: object, bind: Bind, name: str) -> Bind:
-            async def run(task_status: object) -> None:
-                await serve_app(app, bind, stop=stop, grace_s=HTTP_GRACE_S, name=name, task_status=task_status)  # type: ignore[arg-type]
-
-            actual: Bind = await servers.start(run)
+        async def start(app: object, bind: Bind, name: str, limits: ConnectionLimits) -> Bind:
+            served = partial(serve_app, app, bind, stop=stop, grace_s=HTTP_GRACE_S, name=name, limits=limits)  # type: ignore[arg-type]
+            actual: Bind = await servers.start(served)
             return actual
 
         if (public := self._config.http_bind) is not None:
-            self._admin.http = f"http://{await start(self._public_app(services, public), public, 'http')}"
-        admin = await start(admin_app, Bind("127.0.0.1", 0), "admin")
+            app, limits = self._public_app(services, public), self._config.limits.of_connections
+            self._admin.http = f"http://{await start(app, public, 'http', limits)}"
+        admin = await start(admin_app, Bind("127.0.0.1", 0), "admin", ConnectionLimits())
         self._home.write_admin(AdminAccess(f"http://{admin}", token, self._admin.status()["pid"]))
         log.info(
             "node_started",
@@ -272,8 +273,14 @@ class Node:
         beyond = not is_loopback(public.host)
         if beyond:
             self._clients.warn_of_open_bind(public)
-        access = self._config.access
-        return build_app(services, hosts=[public.host, *access.hosts], addresses=beyond, origins=access.origins)
+        access, bounds = self._config.access, self._config.limits
+        return build_app(
+            services,
+            hosts=[public.host, *access.hosts],
+            addresses=beyond,
+            origins=access.origins,
+            limits=AppLimits(bounds.body_bytes, bounds.body_s, bounds.turns),
+        )
 
     async def _news(self) -> None:
         """Return when there is something that others should hear of this node at once."""
@@ -321,7 +328,6 @@ class Node:
             nodes=self._nodes,
             statements=self._statements,
             sessions=self._sessions(),
-            sealing=self._identity,
             fee=self._config.prices.fee,
         )
 

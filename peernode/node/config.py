@@ -25,6 +25,7 @@ from peernode.market.auto_price import AutoPrice, Reference
 from peernode.market.routing import KEEPS_NOTHING
 from peernode.node.access_config import AccessConfig
 from peernode.node.credit_config import CreditConfig
+from peernode.node.limit_config import LimitConfig
 from peernode.node.mesh_config import MeshConfig
 from peernode.node.model_entry import LoadMode, ModelEntry, PriceMode, read_model_entries
 from peernode.node.recovery_config import RecoveryConfig
@@ -100,13 +101,6 @@ class EngineConfig(_Section):
         if self.batch_tokens is not None and self.batch_tokens < self.slots:
             raise ValueError(f"batch_tokens is {self.batch_tokens}, but one step must hold all {self.slots} slots")
         return self
-
-
-class LimitConfig(_Section):
-    """Seconds that a job may take: to its first token, and in all."""
-
-    first_token_s: float = Field(default=60.0, gt=0, le=86_400)
-    job_s: float = Field(default=600.0, gt=0, le=86_400)
 
 
 class NodeConfig(BaseSettings):

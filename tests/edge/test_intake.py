@@ -60,7 +60,7 @@ async def test_a_slow_body_is_408(autojump_clock):
     async def send(message):
         sent.append(message)
 
-    await Boundary(Intake(app, body_s=5), lambda: "req_x")({"type": "http", "path": "/"}, receive, send)
+    await Boundary(Intake(app, body_s=5), lambda: "req_x")({"type": "http", "path": "/", "headers": []}, receive, send)
     assert sent[0]["status"] == 408
 
 
@@ -171,7 +171,7 @@ async def test_large_bodies_share_a_room_and_give_it_back(nursery):
         await PlainTextResponse("read")(scope, receive, send)
 
     async def run(task_status):
-        layers = Boundary(Intake(app, room=2 << 20), lambda: "req_1")
+        layers = Boundary(Intake(app, room=3 << 20), lambda: "req_1")
         await serve_app(layers, parse_bind("127.0.0.1:0"), stop=stop, task_status=task_status)
 
     stop = trio.Event()
@@ -188,3 +188,19 @@ async def test_large_bodies_share_a_room_and_give_it_back(nursery):
     async with httpx.AsyncClient(base_url=f"http://{bind}", timeout=60) as client:
         assert (await client.post("/", content=large)).status_code == 200
     stop.set()
+
+
+@pytest.mark.parametrize("chunked", [b"chunked", b"Chunked", b"chunked, chunked", b"gzip, chunked", b" chunked"])
+async def test_two_lengths_are_one_refusal_and_nothing_behind_them_is_a_request(edge, chunked):
+    """What one reads as a body another reads as a second request: smuggling past a proxy."""
+    smuggled = b"0\r\n\r\n" + http(b"GET /v1/models HTTP/1.1")
+    for headers in (
+        (b"Content-Length: %d" % len(smuggled), b"Transfer-Encoding: " + chunked),
+        (b"Transfer-Encoding: " + chunked, b"Content-Length: 6"),
+    ):
+        said = await raw(edge, http(POST, *headers, body=smuggled))
+        assert said.count(b"HTTP/1.1 ") == 1
+        assert said.split()[1] in (b"400", b"501")
+        if chunked.strip().lower() == b"chunked":
+            assert b"ambiguous_length" in said
+    assert not edge.runner.jobs
