@@ -9,6 +9,7 @@ import typer
 from peernode.cli import (
     chat,
     credits_rebuild,
+    doctor,
     identity,
     keys,
     metrics,
@@ -56,6 +57,7 @@ def _root(
 
 
 app.command("serve")(serve.serve)
+app.command("doctor")(doctor.doctor)
 app.command("status")(status.status)
 app.command("models")(models.models)
 app.command("peers")(peers.peers)
