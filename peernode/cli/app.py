@@ -9,6 +9,7 @@ import typer
 from peernode.cli import (
     chat,
     credits_rebuild,
+    credits_supply,
     doctor,
     identity,
     keys,
@@ -93,5 +94,6 @@ _credits.command("peers")(credits_.peers)
 _credits.command("grant")(keys.topup)
 _credits.command("settle")(credits_.settle)
 _credits.command("history")(credits_.history)
+_credits.command("supply")(credits_supply.supply)
 _credits.command("rebuild")(credits_rebuild.rebuild)
 app.add_typer(_credits, name="credits")

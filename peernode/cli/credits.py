@@ -46,6 +46,7 @@ BALANCE_LINES = {
 }
 # The books keep where credits came from below zero; people want to know how many came.
 _TURNED = {"income", "granted", "fees"}
+_CAPS = {"newcomers_owe": "newcomers_cap", "granted": "grantable"}
 
 
 def balance(home: HomeOption = None, as_json: JsonOption = False) -> None:
@@ -61,7 +62,8 @@ def balance(home: HomeOption = None, as_json: JsonOption = False) -> None:
     width = max(map(len, BALANCE_LINES.values()))
     for key, title in BALANCE_LINES.items():
         amount = -found[key] if key in _TURNED else found[key]
-        more = f"  of at most {_credits(found['newcomers_cap'])}" if key == "newcomers_owe" else ""
+        most = found.get(_CAPS.get(key, ""))
+        more = "" if most is None else f"  of at most {_credits(most)}"
         say(f"{title:<{width}}  {_credits(amount)}{more}")
 
 

@@ -92,6 +92,7 @@ def create(
 
     from peernode.cli.terminal import aside, print_json, say
     from peernode.ledger.client_key import KeyLimits
+    from peernode.ledger.errors import LedgerError
 
     amount = read_credits(credit, "--credits")
     with _ledger(home, ledger) as at:
@@ -107,8 +108,12 @@ def create(
             expires=expires,
         )
         key, text = at.keys.create(name, limits, now_ms=at.now_ms, random_bytes=secrets.token_bytes)
-        if amount:
-            at.keys.grant(key.id, amount, key=f"grant:{key.id}:first", at_ms=at.now_ms, note="with the key")
+        try:
+            if amount:
+                at.keys.grant(key.id, amount, key=f"grant:{key.id}:first", at_ms=at.now_ms, note="with the key")
+        except LedgerError:
+            at.keys.revoke(key.id, now_ms=at.now_ms)  # nobody will see its text
+            raise
         row = at.row(key)
     if as_json:
         print_json({"key": text.text, **row})

@@ -47,6 +47,14 @@ client_requests = Table(
     Index("client_requests_by_key", "key_id", "at_ms"),
 )
 
+# ``scope`` is "total" or "each": what all keys, or one key, may be granted at most. No row, no limit.
+credit_supply = Table(
+    "credit_supply",
+    metadata,
+    Column("scope", String(16), primary_key=True),
+    Column("most", BigInteger, nullable=False),
+)
+
 client_days = Table(
     "client_days",
     metadata,

@@ -18,6 +18,7 @@ from peernode.ledger.client_schema import client_keys
 from peernode.ledger.database import Database
 from peernode.ledger.errors import LedgerError
 from peernode.ledger.events import Event, Posting
+from peernode.ledger.supply import check_supply
 
 MAX_NAME_CHARS = 200
 MAX_MODELS_CHARS = 8192
@@ -125,7 +126,7 @@ class Keys:
     def grant(self, key_id: str, amount: int, *, key: str, at_ms: int, note: str = "") -> bool:
         """Give the key ``amount`` micro-credits. ``key`` is the event's: the same one twice gives once, and says False.
 
-        Raises NoSuchKey, KeyGone, BadKeyLimits or EventConflict.
+        Raises NoSuchKey, KeyGone, BadKeyLimits, SupplyExhausted or EventConflict.
         """
         if not 0 < amount <= events.MAX_AMOUNT:
             raise BadKeyLimits("A grant is more than nothing.", cause=str(amount)[:40])
@@ -133,7 +134,10 @@ class Keys:
         def work(db: Connection) -> bool:
             account = active(db, key_id).account
             postings = (Posting(events.GRANTED, -amount), Posting(account, amount))
-            return post(db, Event(key, "grant", postings, at_ms, about=key_id, note=note))
+            if not post(db, Event(key, "grant", postings, at_ms, about=key_id, note=note)):
+                return False
+            check_supply(db, key_id, amount)
+            return True
 
         return self._database.writer.run(work)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from peernode.ledger import Books, Database
 from peernode.ledger.lines import Lines
 from peernode.ledger.settlements import Settlements
+from peernode.ledger.supply import Supply
 from peernode.market.credit.lines import CreditLines
 from peernode.market.credit.repute import Repute
 from peernode.market.credit.settling import Settling
@@ -50,6 +51,7 @@ class NodeCredit:
             settling=self._settling,
             rows=rows,
             books=Books(database),
+            supply=Supply(database),
             known=lambda: {*mesh.directory.snapshot().adverts, *mesh.joined, *(each.peer_id for each in mesh.peers())},
         )
 

@@ -16,6 +16,7 @@ from peernode.ledger import Books
 from peernode.ledger.events import FEES, GRANTED, HELD, INCOME, SETTLED, SPENT, owed, owes
 from peernode.ledger.line_records import Mark
 from peernode.ledger.lines import Lines
+from peernode.ledger.supply import Supply
 from peernode.market.credit.lines import CreditLines, Standing
 from peernode.market.credit.repute import Repute
 from peernode.market.credit.settling import Settling
@@ -38,6 +39,7 @@ class CreditView:
         settling: Settling,
         rows: Lines,
         books: Books,
+        supply: Supply,
         known: Callable[[], set[str]],
     ) -> None:
         self._own = own
@@ -46,11 +48,13 @@ class CreditView:
         self._settling = settling
         self._rows = rows
         self._books = books
+        self._supply = supply
         self._known = known
 
     async def balance(self) -> Mapping[str, Any]:
         """All accounts in a few sums, and the newcomers' share."""
         accounts = await trio.to_thread.run_sync(self._books.balances)
+        supply = await trio.to_thread.run_sync(self._supply.limits)
         standings = self._lines.standings()
         return {
             **{name: accounts.get(name, 0) for name in _OVERVIEW},
@@ -62,6 +66,7 @@ class CreditView:
             "unsigned": sum(each.unsigned for each in standings),
             "newcomers_owe": self._lines.newcomers_owe(),
             "newcomers_cap": self._lines.terms.newcomers_cap,
+            "grantable": supply.total,
             "accounts": accounts,
         }
 
