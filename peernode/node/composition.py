@@ -49,6 +49,7 @@ from peernode.node.catalog import NetworkCatalog
 from peernode.node.clients import Clients
 from peernode.node.config import NodeConfig
 from peernode.node.credit import NodeCredit
+from peernode.node.descriptors import make_room
 from peernode.node.home import AdminAccess, Home
 from peernode.node.keyfile import load_or_create
 from peernode.node.node_list import NodeList
@@ -257,6 +258,7 @@ class Node:
 
         if (public := self._config.http_bind) is not None:
             app, limits = self._public_app(services, public), self._config.limits.of_connections
+            make_room(limits.at_once)
             self._admin.http = f"http://{await start(app, public, 'http', limits)}"
         admin = await start(admin_app, Bind("127.0.0.1", 0), "admin", ConnectionLimits())
         self._home.write_admin(AdminAccess(f"http://{admin}", token, self._admin.status()["pid"]))
