@@ -1,6 +1,7 @@
-"""Tests that share a machine take turns: what measures time, and what needs the real model, runs alone.
+"""Tests that share a machine take turns: what measures time, and what computes with the real model, runs alone.
 
-Only matters under ``pytest -n``, as ``scripts/test --quick`` runs it; otherwise every test is alone anyway.
+Only matters under ``pytest -n``, as ``scripts/test`` runs it: four processes for the quick tests, two for those with
+real nodes, which wait for leases, restarts and deadlines more than they compute.
 """
 
 from __future__ import annotations
@@ -80,7 +81,8 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 def _is_alone(item: pytest.Item) -> bool:
     file = item.path.relative_to(HERE).as_posix()
     measures = getattr(item, "originalname", item.name) in MEASURING.get(file, ())
-    return measures or item.get_closest_marker("real") is not None
+    computes = file.startswith("engine/") and item.get_closest_marker("real") is not None
+    return measures or computes
 
 
 class Turns:
