@@ -86,8 +86,9 @@ class Intake:
         # One cell must remain for the answer's next token; an answer that has filled all of them has its length.
         if prompt is None or len(prompt) >= context or len(prompt) + len(earlier) > context:
             found = "far more" if prompt is None else str(len(prompt) + len(earlier))
+            # Clients that shorten conversations know a prompt that is too long by these words.
             raise ContextTooLong(
-                "The prompt does not fit the model's context.",
+                f"The prompt is too long: this model's maximum context length is {context} tokens.",
                 param="messages",
                 cause=f"{found} tokens, the context holds {context} with the answer",
                 remedy="Shorten the conversation.",
