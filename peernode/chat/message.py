@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import dataclass
 
 from peernode.chat.tools import read_tool_name
@@ -12,11 +13,15 @@ from peernode.wire.errors import BadSchema
 from peernode.wire.fields import FieldReader
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
+# Prompts that no template goes around: token ids, in decimal and parted by spaces, or the texts beside a gap.
+TOKENS, PREFIX, SUFFIX = "tokens", "prefix", "suffix"
+RAW_ROLES = (TOKENS, PREFIX, SUFFIX)
 MAX_CONTENT = 1 << 20
 MAX_CALLS = 128
 MAX_CALL_ID = 256
 MAX_IMAGES = 64
 _WITH_IMAGES = ("user", "tool")
+_TOKEN_IDS = re.compile(r"[0-9]{1,10}(?: [0-9]{1,10})*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +107,14 @@ class Message:
         return message
 
     def _check(self) -> None:
-        if self.role not in ROLES:
+        if self.role not in ROLES and self.role not in RAW_ROLES:
             raise BadSchema("A message has a role that does not exist.", cause=self.role[:32])
         if self.tool_calls and self.role != "assistant":
             raise BadSchema("Only the assistant calls tools.", cause=self.role)
         if self.tool_call_id and self.role != "tool":
             raise BadSchema("Only a tool's result names a call.", cause=self.role)
+        if self.role == TOKENS and not _TOKEN_IDS.fullmatch(self.content):
+            raise BadSchema("A prompt of token ids has none.")
         if self.images and self.role not in _WITH_IMAGES:
             raise BadSchema("Only users and tools show images.", cause=self.role)
         places = [0, *(image.at for image in self.images), len(self.content)]

@@ -40,6 +40,8 @@ def size_of(message: Message) -> int:
 
 def middle_out(request: ChatRequest, share: float) -> ChatRequest | None:
     """``request`` cut down to ``share`` of its messages' length, or to less; None when it cannot be."""
+    if request.is_raw:
+        return None
     goal = int(sum(map(size_of, request.messages)) * share)
     units = _units(request.messages)
     last = max(unit.exchange for unit in units)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from peernode.chat.message import MAX_CONTENT, ROLES, Message
+from peernode.chat.message import MAX_CONTENT, PREFIX, RAW_ROLES, ROLES, SUFFIX, TOKENS, Message
 from peernode.chat.output_format import FREE_TEXT, OutputFormat
 from peernode.chat.sampling import DEFAULTS, Sampling
 from peernode.chat.tools import MAX_TOOL_NAME, MAX_TOOLS, NAMED, Tool, check_tool_choice
@@ -22,6 +22,7 @@ MAX_STOPS = 4
 MAX_TOKENS = 1 << 20
 # Whether the template's switch for thinking is set, and how.
 REASONING = ("", "off", "on")
+_RAW_FORMS = ((TOKENS,), (PREFIX, SUFFIX))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,11 @@ class ChatRequest:
     reasoning: str = ""
     background: bool = False
     share_prefix: bool = False
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether the prompt is not a conversation, and no template goes around it."""
+        return self.messages[0].role in RAW_ROLES
 
     @property
     def calls_tools(self) -> bool:
@@ -93,6 +99,9 @@ class ChatRequest:
     def _check(self) -> None:
         if not self.messages:
             raise BadSchema("A chat request has no messages.")
+        roles = tuple(message.role for message in self.messages)
+        if any(role in RAW_ROLES for role in roles) and (roles not in _RAW_FORMS or self.tools):
+            raise BadSchema("A prompt without a template is token ids, or a prefix and a suffix, without tools.")
         if "" in self.stop:
             raise BadSchema("A stop string is empty.")
         check_tool_choice(self.tool_choice, self.tools)

@@ -14,6 +14,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import ASGIApp
 
 from peernode import __version__
@@ -145,8 +146,15 @@ def _typed(request: Request, error: Exception) -> PeernodeError:
     if isinstance(error, HTTPException) and error.status_code == 404:
         return NoSuchRoute("There is nothing at this path.", cause=path, remedy="GET /docs lists the routes.")
     if isinstance(error, HTTPException) and error.status_code == 405:
-        allow = (error.headers or {}).get("Allow", "")
-        return MethodRefused("This path does not take this method.", allow=allow, cause=f"{request.method} {path}")
+        return MethodRefused(
+            "This path does not take this method.", allow=_methods_of(request), cause=f"{request.method} {path}"
+        )
     if isinstance(error, HTTPException) and error.status_code == 400:
         return BadRequest("The request is not valid.", cause=str(error.detail)[:200])
     return EdgeError("The node met an error of its own.", cause=type(error).__name__)
+
+
+def _methods_of(request: Request) -> str:
+    """All methods that the path takes; a path may have several routes."""
+    found = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
+    return ", ".join(sorted({method for route in found for method in getattr(route, "methods", None) or ()}))

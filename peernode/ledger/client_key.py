@@ -19,7 +19,7 @@ _ID_LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
 _ID_CHARS = 10
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SECRET_BYTES, _SECRET_CHARS = 32, 43
-_TEXT = re.compile(rf"{PREFIX}([{_ID_LETTERS}]{{{_ID_CHARS}}})([0-9A-Za-z]{{{_SECRET_CHARS}}})")
+KEY_TEXT = re.compile(rf"{PREFIX}([{_ID_LETTERS}]{{{_ID_CHARS}}})([0-9A-Za-z]{{{_SECRET_CHARS}}})")
 _PERSON = b"peernode key/1"
 
 
@@ -57,7 +57,7 @@ def new_key_text(random_bytes: Callable[[int], bytes]) -> KeyText:
 
 def read_key_text(text: str) -> KeyText | None:
     """The key that ``text`` could be; None when it cannot be one."""
-    found = _TEXT.fullmatch(text)
+    found = KEY_TEXT.fullmatch(text)
     return KeyText(found[1], text) if found else None
 
 

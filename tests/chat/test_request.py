@@ -204,3 +204,33 @@ def test_fractions_are_held_as_millionths() -> None:
 def test_a_request_out_of_range_is_refused(fields: object) -> None:
     with pytest.raises(BadSchema):
         ChatRequest.from_fields(fields)
+
+
+@pytest.mark.parametrize(
+    ("messages", "good"),
+    [
+        ([("tokens", "0 12 345")], True),
+        ([("prefix", "a"), ("suffix", "b")], True),
+        ([("prefix", ""), ("suffix", "")], True),
+        ([("tokens", "")], False),
+        ([("tokens", "1  2")], False),
+        ([("tokens", "-1")], False),
+        ([("tokens", "1\n")], False),
+        ([("tokens", "1"), ("tokens", "2")], False),
+        ([("tokens", "1"), ("user", "x")], False),
+        ([("user", "x"), ("tokens", "1")], False),
+        ([("prefix", "a")], False),
+        ([("suffix", "b"), ("prefix", "a")], False),
+        ([("system", "x"), ("prefix", "a"), ("suffix", "b")], False),
+    ],
+)
+def test_prompts_without_a_template_stand_alone(messages, good):
+    request = ChatRequest(tuple(Message(role, content) for role, content in messages))
+    if good:
+        assert ChatRequest.from_fields(request.to_fields()) == request
+        assert request.is_raw
+        with pytest.raises(BadSchema):
+            ChatRequest.from_fields(replace(request, tools=(Tool("f"),), tool_choice="auto").to_fields())
+    else:
+        with pytest.raises(BadSchema):
+            ChatRequest.from_fields(request.to_fields())

@@ -164,7 +164,7 @@ def refused(**changes):
         ({"stop": 5}, "stop"),
         ({"stop": ["x" * 2000]}, "stop[0]"),
         ({"seed": 1 << 64}, "seed"),
-        ({"seed": 1.0}, "seed"),
+        ({"seed": 1.5}, "seed"),
         ({"stream": "yes"}, "stream"),
         ({"stream_options": []}, "stream_options"),
         ({"stream_options": {"include_usage": 1}}, "stream_options.include_usage"),

@@ -48,6 +48,6 @@ def ask_text(
     def form(head: AnswerHead, call: ChatCall) -> AnswerWriter:
         if call.stream:
             return TextStream(head, text.echoes, include_usage=usage or call.include_usage)
-        return WholeWriter(head, text_completion(text.echoes))
+        return WholeWriter(head, text_completion(text))
 
     return run_call(services, request, text.call, text.requests, form, prefix=prefix, shortens=shortens)

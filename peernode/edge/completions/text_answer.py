@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from peernode.chat.markup import Content, Piece, Reasoning
 from peernode.edge.answers import error_object
+from peernode.edge.completions.text_call import TextCall
 from peernode.edge.openai.choice import Choice
 from peernode.edge.openai.completion import (
     AnswerHead,
@@ -24,28 +26,43 @@ from peernode.errors import PeernodeError
 from peernode.wire.logprobs import Logprobs
 
 
-def text_completion(echoes: Sequence[str]) -> Render:
-    """The whole answer; the text of each choice begins with its echo."""
+def text_completion(call: TextCall) -> Render:
+    """The whole answer; the text of each choice begins with its echo. Usage is that of all answers that were made."""
 
     def render(head: AnswerHead, said: Sequence[Said]) -> dict[str, Any]:
-        choices = [each.choice for each in said]
+        choices, kept = [each.choice for each in said], _best(said, call)
         return {
             **_head(head),
             "model": model_of(head, choices),
-            **bill_of(choices),
+            **bill_of([each.choice for each in kept]),
             "choices": [
                 {
                     **_text(each.pieces, echo),
-                    "index": each.choice.index,
-                    "logprobs": _logprobs(each.logprobs) if each.choice.request.top_logprobs is not None else None,
+                    "index": index,
+                    "logprobs": _logprobs(each.logprobs) if call.shows_logprobs else None,
                     **ending_of(each.choice, several=len(said) > 1),
                 }
-                for each, echo in zip(said, echoes, strict=True)
+                for index, (each, echo) in enumerate(zip(kept, call.echoes, strict=True))
             ],
             "usage": usage_block(choices),
         }
 
     return render
+
+
+def _best(said: Sequence[Said], call: TextCall) -> list[Said]:
+    """Of the answers to each prompt those whose tokens were likeliest on average; all, in their order, if all are."""
+    if call.kept == call.best_of:
+        return list(said)
+    groups = [said[at : at + call.best_of] for at in range(0, len(said), call.best_of)]
+    return [each for group in groups for each in sorted(group, key=_likelihood, reverse=True)[: call.kept]]
+
+
+def _likelihood(said: Said) -> float:
+    """The mean of the log-probabilities; an answer that failed comes last."""
+    if said.choice.error is not None or not said.logprobs:
+        return -math.inf
+    return math.fsum(entry.chosen.logprob for entry in said.logprobs) / len(said.logprobs)
 
 
 class TextStream(PieceStream):

@@ -258,6 +258,14 @@ GENERATION = record(
         )
     }
 )
+_SESSION = {"object": const("session"), "session_id": text()}
+SESSIONS = record(
+    {
+        "object": const("list"),
+        "data": items(record({**_SESSION, "bytes": _COUNT, "last_used": text(), "kept_until": text()})),
+    }
+)
+SESSION_GONE = record({**_SESSION, "deleted": const(value=True)})
 IDENTITY = record(
     {
         "object": const("identity"),

@@ -6,7 +6,8 @@ from peernode.chat.embedding_request import MAX_INPUT_CHARS, MAX_INPUT_TOKENS, M
 from peernode.chat.message import MAX_CALL_ID, MAX_CONTENT
 from peernode.chat.request import MAX_MESSAGES
 from peernode.chat.tools import MAX_TOOLS
-from peernode.edge.completions.text_call import MAX_LOGPROBS
+from peernode.edge.completions.prompts import MAX_PROMPT_TOKENS, TOKEN_IDS
+from peernode.edge.completions.text_call import MAX_LOGPROBS, NO_PLACE
 from peernode.edge.document import call_forms as call
 from peernode.edge.document import message_forms as message
 from peernode.edge.document.forms import (
@@ -23,14 +24,24 @@ from peernode.edge.document.forms import (
     ref,
     said,
     text,
+    whole,
 )
 from peernode.edge.openai.chat_request import MAX_CHOICES
-from peernode.edge.openai.embedding_call import FORMATS, MAX_DIMENSIONS, TOKEN_IDS
+from peernode.edge.openai.embedding_call import FORMATS, MAX_DIMENSIONS
+from peernode.edge.openai.embedding_call import TOKEN_IDS as EMBEDDED_IDS
+from peernode.edge.peerwave.login import MAX_URL
 from peernode.edge.peerwave.tool_routes import MAX_NAME
 from peernode.edge.responses.response_body import NEEDS_MEMORY
+from peernode.ledger.client_key import KEY_TEXT
 from peernode.wire.logprobs import MAX_ALTERNATIVES
 
 _COMMON = call.SAMPLING | call.LENGTH | call.STREAMING | call.FITTING | call.REFUSED
+_SESSION = {
+    "session_key": optional(
+        text(pattern="[A-Za-z0-9+/_-]{43}=?"), "32 random bytes in base64: the conversation is kept, under this key."
+    ),
+    "session_id": said({}, "With ``session_key``: the UUID of the kept conversation that goes on."),
+}
 _CHAT = {
     "messages": message.MESSAGES,
     **_COMMON,
@@ -42,6 +53,7 @@ _CHAT = {
     "parallel_tool_calls": optional(BOOLEAN, "False: at most one call in an answer."),
     "response_format": optional(ref("ResponseFormat"), "The form of the answer; grammars are ours."),
     **call.OTHER_NAMES,
+    **_SESSION,
 }
 _PEERWAVE = {name: form for name, form in _CHAT.items() if name not in (*call.CHOICES, *call.LOGPROBS)}
 CHAT = record({**call.CHOOSING, **_CHAT}, ["messages"], **call.NAMES_A_MODEL)
@@ -50,19 +62,25 @@ OPENROUTER_CHAT = record(
     {**call.CHOOSING, **_CHAT, "prompt": said({"type": "null"}, "Not beside messages.")}, ["messages"]
 )
 
-_TOKENS = items(integer(TOKEN_IDS), least=1, most=MAX_INPUT_TOKENS)
-_PROMPT = text(MAX_CONTENT, least=1)
+_PROMPT = either(text(MAX_CONTENT, least=1), items(integer(TOKEN_IDS), least=1, most=MAX_PROMPT_TOKENS))
 _TEXT = {
     "prompt": said(
         either(_PROMPT, items(_PROMPT, least=1, most=MAX_CHOICES)),
-        f"What is answered, or several of it; answers together at most {MAX_CHOICES}.",
+        "What is answered, or several of it. A text is what one user says; token ids are the prompt as it is, and so "
+        f"are texts with a suffix. All answers to all prompts together are at most {MAX_CHOICES}.",
         examples=["Name a colour."],
     ),
+    "suffix": optional(text(MAX_CONTENT), "What follows the gap that the answer fills, for models that can do that."),
+    "best_of": optional(
+        integer(range(1, MAX_CHOICES + 1)),
+        "Make so many answers and return the ``n`` whose tokens were likeliest on average. All of them cost.",
+    ),
+    **{name: optional(items({}, most=0), "Not in a text.") for name in NO_PLACE},
     "messages": said({"type": "null"}, "Not beside a prompt."),
     **_COMMON,
     **call.CHOICES,
     **call.MANNER,
-    "echo": optional(BOOLEAN, "Begin each text with its prompt."),
+    "echo": optional(BOOLEAN, "Begin each text with its prompt; not of token ids, nor with ``logprobs``."),
     "logprobs": optional(
         either(integer(range(MAX_LOGPROBS + 1)), BOOLEAN), "How many of the likeliest tokens are told of each place."
     ),
@@ -127,6 +145,7 @@ RESPONSES = record(
 )  # fmt: skip
 
 _INPUT = text(MAX_INPUT_CHARS, least=1)
+_TOKENS = items(integer(EMBEDDED_IDS), least=1, most=MAX_INPUT_TOKENS)
 EMBEDDINGS = record(
     {
         **call.CHOOSING,
@@ -154,8 +173,11 @@ TOOL_RUN = record(
 )
 LOGIN = record(
     {
-        "redirect": text(pattern="http://(?:localhost|127[.]0[.]0[.]1)/[a-z]{0,9}"),
-        "key": text(pattern="sk-pn-.+"),
+        "redirect": said(
+            text(MAX_URL, pattern="https?://(?:.|\\s)+"),
+            "Where the app is: on the caller's machine, or on this node's host.",
+        ),
+        "key": text(pattern=whole(KEY_TEXT)),
     }
 )
 COMPONENTS = {

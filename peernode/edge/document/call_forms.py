@@ -128,7 +128,7 @@ OTHER_NAMES = {
 }
 # What this version cannot do, and the values that ask for nothing.
 REFUSED = {
-    "functions": optional(one_of([], {}), "The old form of ``tools``."),
+    "functions": optional(items({}, most=0), "The old form of ``tools``."),
     "function_call": optional(one_of("none", "auto"), "The old form of ``tool_choice``."),
     "modalities": optional(one_of(["text"])),
     "audio": {"type": "null"},

@@ -48,4 +48,4 @@ RESPONSES: Examples = {
 EMBEDDINGS: Examples = {"two texts": {"model": "an-embedding-model", "input": ["The sky is blue.", "Grass is green."]}}
 PEERWAVE: Examples = {"a chat": {**_ASKS, "options": {"num_predict": 16, "temperature": 0}}}
 TOOL: Examples = {"prices": {"function": {"name": "pricing_info", "arguments": {}}}}
-LOGIN: Examples = {"from an app": {"redirect": "http://localhost/app", "key": "sk-pn-…"}}
+LOGIN: Examples = {"from an app": {"redirect": "http://localhost/app", "key": f"sk-pn-{'k' * 10}{'0' * 43}"}}

@@ -9,12 +9,16 @@ from typing import Any, Literal
 from peernode.edge.document import answer_forms as answer
 from peernode.edge.document import bodies as body
 from peernode.edge.document.examples import CHAT, EMBEDDINGS, LOGIN, PEERWAVE, PROMPT, RESPONSES, TOOL
-from peernode.edge.document.forms import Schema, items, record, ref, text
+from peernode.edge.document.forms import Schema, items, record, ref, said, text
 from peernode.edge.document.refusals import ANYWHERE, JOBS, NAMED, OPEN, STREAMS, TOOLS
 from peernode.wire.statement import MAX_NONCE_BYTES
 
 JSON, EVENTS, LINES, HTML = "application/json", "text/event-stream", "application/x-ndjson", "text/html"
-_EVENTS = {EVENTS: text()}
+_EVENTS = {
+    EVENTS: said(
+        record({"event": text(), "data": text()}, ["data"]), "One event; the last data is [DONE], but in responses."
+    )
+}
 _DAY = text(pattern="[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|")
 
 
@@ -47,6 +51,7 @@ def _shows(form: Schema, refusals: frozenset[int] = ANYWHERE, **parameters: Sche
 
 
 _NAME = text(least=1)
+_UUID: Schema = {"type": "string", "format": "uuid"}
 _MODELS = _shows(answer.MODELS)
 _MODEL = _shows(ref("Model"), NAMED, model_id=_NAME)
 _OPENROUTER = _job(
@@ -89,6 +94,8 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ),
     ("get", "/api/v1/key"): Operation({JSON: answer.KEY}, key="always"),
     ("get", "/api/v1/generation"): _shows(answer.GENERATION, NAMED),
+    ("get", "/v1/sessions"): _shows(answer.SESSIONS),
+    ("delete", "/v1/sessions/{session_id}"): _shows(answer.SESSION_GONE, NAMED, session_id=_UUID),
     ("get", "/v1/identity"): Operation(
         {JSON: answer.IDENTITY},
         refusals=OPEN | {404, 429},

@@ -10,6 +10,7 @@ from typing import Any
 
 from peernode.chat.errors import BadRequest, ContextTooLong
 from peernode.chat.job import SEED_MASK
+from peernode.chat.message import Message
 from peernode.chat.output_format import FREE_TEXT
 from peernode.chat.request import MAX_STOPS, MAX_TOKENS, ChatRequest
 from peernode.chat.wishes import NO_WISHES, Wishes
@@ -54,14 +55,17 @@ def read_chat_call(raw: bytes) -> ChatCall:
     return read_chat_body(fields.parse_object(raw), {})
 
 
-def read_chat_body(body: dict[str, Any], fetched: Fetched) -> ChatCall:
-    """The same for a body that was parsed, and whose remote images were ``fetched``, by URL."""
+def read_chat_body(body: dict[str, Any], fetched: Fetched, *, messages: tuple[Message, ...] | None = None) -> ChatCall:
+    """The same for a body that was parsed, and whose remote images were ``fetched``, by URL.
+
+    ``messages`` stand for the body's own where it has a prompt.
+    """
     model, *others = read_models(body)
     refuse_unsupported(body)
     seed, count = body.get("seed"), body.get("n")
     return ChatCall(
         model=model,
-        request=_read_request(body, fetched),
+        request=_read_request(body, read_messages(body.get("messages"), fetched) if messages is None else messages),
         seed=None if seed is None else fields.integer(seed, "seed") & SEED_MASK,
         choices=1 if count is None else fields.integer(count, "n", within=range(1, MAX_CHOICES + 1)),
         stream=fields.boolean(body.get("stream"), "stream"),
@@ -72,11 +76,11 @@ def read_chat_body(body: dict[str, Any], fetched: Fetched) -> ChatCall:
     )
 
 
-def _read_request(body: dict[str, Any], fetched: Fetched) -> ChatRequest:
+def _read_request(body: dict[str, Any], messages: tuple[Message, ...]) -> ChatRequest:
     tools = read_tools(body.get("tools"))
     parallel = body.get("parallel_tool_calls")
     request = ChatRequest(
-        messages=read_messages(body.get("messages"), fetched),
+        messages=messages,
         max_tokens=_read_limit(body),
         stop=_read_stop(body.get("stop")),
         sampling=read_sampling(body),

@@ -66,7 +66,7 @@ def _read_inputs(value: object) -> tuple[Input, ...]:
         return (_read_text(value, "input"),)
     if not isinstance(value, list) or not value:
         raise BadRequest("input must be a text, or a list of texts or of token ids, not empty.", param="input")
-    if all(isinstance(entry, int) for entry in value):
+    if all(isinstance(entry, (int, float)) for entry in value):
         return (_read_tokens(value, "input"),)
     if len(value) > MAX_INPUTS:
         raise BadRequest("input has too many entries.", param="input", cause=f"at most {MAX_INPUTS} are accepted")

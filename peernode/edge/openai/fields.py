@@ -53,6 +53,7 @@ def number(value: object, param: str, *, least: float, most: float) -> float:
 
 def integer(value: object, param: str, *, within: range = INT64) -> int:
     """An integer of 64 bits."""
+    value = _whole(value)
     if not isinstance(value, int) or isinstance(value, bool):
         raise BadRequest(f"{param} must be an integer.", param=param, cause=f"found {kind_of(value)}")
     if value not in within:
@@ -62,6 +63,7 @@ def integer(value: object, param: str, *, within: range = INT64) -> int:
 
 def positive_integer(value: object, param: str, *, most: int) -> int:
     """An integer from 1 to ``most``."""
+    value = _whole(value)
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise BadRequest(f"{param} must be a positive integer.", param=param)
     if value > most:
@@ -86,6 +88,11 @@ def kind_of(value: object) -> str:
         return "a truth value"
     names = {str: "a string", int: "an integer", float: "a number", list: "an array", dict: "an object"}
     return names[type(value)]
+
+
+def _whole(value: object) -> object:
+    """JSON knows no integers: 5.0 is one where 5 is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -37,7 +37,7 @@ def login_router() -> APIRouter:
     router = APIRouter(tags=["Peerwave"])
 
     @router.get(PATH, summary="A page that asks for a key and gives it to an app of this machine")
-    async def page(request: Request, redirect: str = "") -> Response:
+    async def page(request: Request, redirect: str) -> Response:
         return HTMLResponse(_page(_destination(redirect, request.headers)), headers=_HEADERS)
 
     @router.post(PATH, summary="Go back to the app, with the key")

@@ -51,12 +51,21 @@ def read_tool_run(body: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         )
     arguments = function.get("arguments")
     if isinstance(arguments, str):
-        arguments = parse_object(arguments.encode("utf-8", "surrogatepass"))
+        arguments = _parsed(arguments)
     if arguments is not None and not isinstance(arguments, dict):
         raise BadRequest(
             "function.arguments must be an object.", param="function.arguments", cause=f"found {kind_of(arguments)}"
         )
     return text(function.get("name"), "function.name", most=MAX_NAME), arguments or {}
+
+
+def _parsed(arguments: str) -> dict[str, Any]:
+    try:
+        return parse_object(arguments.encode("utf-8", "surrogatepass"))
+    except BadRequest as err:
+        raise BadRequest(
+            "function.arguments is not the JSON of an object.", param="function.arguments", cause=err.cause
+        ) from err
 
 
 def _count(services: EdgeServices, request: Request, caller: Caller) -> None:

@@ -24,6 +24,8 @@ def messages_of(value: object) -> list[dict[str, Any]]:
     messages: list[dict[str, Any]] = []
     for index, item in enumerate(value):
         _add(messages, item, f"input[{index}]")
+    if not messages:
+        raise BadRequest("input holds nothing to answer.", param="input")
     return messages
 
 

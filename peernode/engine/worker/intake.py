@@ -19,6 +19,7 @@ from peernode.engine.worker.grammar.grammars import Grammars
 from peernode.engine.worker.logprobs import LogprobReporter
 from peernode.engine.worker.model import LoadedModel
 from peernode.engine.worker.preparation import Preparation
+from peernode.engine.worker.raw_prompt import raw_prompt
 from peernode.engine.worker.sampler import Sampler
 from peernode.engine.worker.sequence import Sequence, TokenArray
 from peernode.engine.worker.vision.embedder import Embedded
@@ -47,6 +48,9 @@ class Intake:
         request = _read(job, sees=model.sight is not None)
         if any(not 0 <= token < vocabulary.size for token in job.continue_from):
             raise BadRequest("The answer to continue holds tokens that the model does not know.")
+        if request.is_raw:
+            prompt = raw_prompt(request.messages, vocabulary, most=model.facts.context_length)
+            return self._formed(job, request, Notation(), self._sequence(job, request, Notation(), prompt, TEXT_ONLY))
         files = [image.data for message in request.messages for image in message.images]
         if model.sight is not None and files:
             asked = self._conversation.prompt(request, model.sight.placeholders.placing(vocabulary.guard))
@@ -54,9 +58,15 @@ class Intake:
         asked = self._conversation.prompt(request)
         prompt = vocabulary.tokenise(asked.text, most=model.facts.context_length)
         sequence = self._sequence(job, request, asked.notation, prompt, TEXT_ONLY)
+        return self._formed(job, request, asked.notation, sequence)
+
+    def _formed(
+        self, job: Submit, request: ChatRequest, notation: Notation, sequence: Sequence
+    ) -> Sequence | Preparation:
+        """``sequence``, or the preparation of its answer's form."""
         if not has_form(request):
             return sequence
-        return Preparation(lambda: self._constraint(job, request, asked.notation), lambda found: _held(sequence, found))
+        return Preparation(lambda: self._constraint(job, request, notation), lambda found: _held(sequence, found))
 
     def _prepare(self, job: Submit, request: ChatRequest, asked: Prompt, seeing: SeeingPrompt) -> Preparation:
         """Images first: they are more often at fault than an answer's form."""

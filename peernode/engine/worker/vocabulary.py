@@ -35,6 +35,12 @@ class Vocabulary:
         self.bos_text = self._text(llama_cpp.llama_vocab_bos(handle))
         self.eos_text = self._text(llama_cpp.llama_vocab_eos(handle))
         self._bos = llama_cpp.llama_vocab_bos(handle) if llama_cpp.llama_vocab_get_add_bos(handle) else -1
+        # Around a gap that is to be filled: what stands before, after, and the answer; -1 where the model has none.
+        self.gap = (
+            int(llama_cpp.llama_vocab_fim_pre(handle)),
+            int(llama_cpp.llama_vocab_fim_suf(handle)),
+            int(llama_cpp.llama_vocab_fim_mid(handle)),
+        )
         self._control = self._control_pattern()
         # Nobody outside this process can know it, so nobody can write it.
         self._cut = f"\ue000{secrets.token_hex(8)}\ue001"
@@ -44,6 +50,11 @@ class Vocabulary:
         if self._control is None:
             return said
         return self._control.sub(lambda match: self._cut + self._cut.join(match[0]) + self._cut, said)
+
+    @property
+    def opening(self) -> list[int]:
+        """The ids that every prompt begins with, if the model wants any."""
+        return [self._bos] if self._bos >= 0 else []
 
     def tokenise(self, text: str, *, most: int, opens: bool = True) -> TokenArray | None:
         """Ids of a rendered prompt, or of a part that does not open it; None when they are more than ``most``."""

@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from peernode.chat.events import Finished, Started, Tokens, Usage
+from peernode.chat.request import ChatRequest
 from peernode.wire.logprobs import Logprobs, TokenLogprob
 from tests.edge.conftest import PROVIDER, RECEIPT
 
@@ -92,13 +93,20 @@ async def test_log_probabilities_in_their_older_form(edge):
     [
         ({"prompt": None}, "prompt"),
         ({"prompt": []}, "prompt"),
-        ({"prompt": [1, 2, 3]}, "prompt"),
+        ({"prompt": [1, -2]}, "prompt"),
+        ({"prompt": [[1], []]}, "prompt[1]"),
+        ({"prompt": [[1], [True, "x"]]}, "prompt[1]"),
+        ({"prompt": [1, 2], "suffix": "end"}, "suffix"),
+        ({"prompt": [1, 2], "echo": True}, "echo"),
         ({"prompt": ["a"] * 9}, "prompt"),
         ({"prompt": ["a"] * 3, "n": 3}, "prompt"),
-        ({"prompt": ""}, "prompt[0]"),
+        ({"prompt": ""}, "prompt"),
+        ({"prompt": ["a", ""]}, "prompt[1]"),
         ({"messages": [{"role": "user", "content": "x"}]}, "prompt"),
-        ({"suffix": "end"}, "suffix"),
-        ({"best_of": 3}, "best_of"),
+        ({"suffix": 5}, "suffix"),
+        ({"best_of": 9}, "best_of"),
+        ({"best_of": 3, "stream": True}, "best_of"),
+        ({"best_of": 4, "prompt": ["a", "b", "c"]}, "prompt"),
         ({"n": 2, "best_of": 1}, "best_of"),
         ({"logprobs": 6}, "logprobs"),
         ({"echo": True, "logprobs": 1}, "echo"),
@@ -113,6 +121,48 @@ async def test_what_cannot_be_done_is_named(edge, changes, param):
 
 async def test_what_asks_for_nothing_passes(edge):
     assert (await ask(edge, suffix="", best_of=2, n=2, logprobs=None, echo=False)).status_code == 200
+
+
+async def test_token_ids_are_the_prompt_as_it_is(edge):
+    await ask(edge, prompt=[5, 6, 7])
+    await ask(edge, prompt=[[5, 6], [7], "Say it."])
+    said = [[(message.role, message.content) for message in job.request.messages] for job in edge.runner.jobs]
+    assert said[0] == [("tokens", "5 6 7")]
+    assert sorted(said[1:]) == [[("tokens", "5 6")], [("tokens", "7")], [("user", "Say it.")]]
+    assert all(ChatRequest.from_fields(job.request.to_fields()) == job.request for job in edge.runner.jobs)
+
+
+async def test_a_suffix_leaves_a_gap(edge):
+    assert (await ask(edge, prompt="def f(", suffix="return x")).json()["choices"][0]["text"] == "Hello"
+    (job,) = edge.runner.jobs
+    said = [(message.role, message.content) for message in job.request.messages]
+    assert said == [("prefix", "def f("), ("suffix", "return x")]
+    assert ChatRequest.from_fields(job.request.to_fields()) == job.request
+
+
+async def test_the_best_of_several_are_returned_and_all_are_paid(edge):
+    chances = iter([-3.0, -1.0, -2.0, -9.0, -8.0, -7.0])
+    made = {}
+
+    def tokens(job):
+        made[job.request_id] = chance = next(chances)
+        return Tokens(str(chance), (1,), (entry(str(chance).encode(), chance),))
+
+    edge.runner.steps = [Started(PROVIDER.peer_id, "org/tiny"), tokens, Finished("stop", Usage(10, 2)), RECEIPT]
+    body = (await ask(edge, prompt=["one", "two"], n=2, best_of=3)).json()
+    assert [(choice["index"], choice["logprobs"]) for choice in body["choices"]] == [(at, None) for at in range(4)]
+    texts = [float(choice["text"]) for choice in body["choices"]]
+    for group in (texts[:2], texts[2:]):
+        assert group == sorted(group, reverse=True)
+    by_prompt = {}
+    for job in edge.runner.jobs:
+        by_prompt.setdefault(job.request.messages[0].content, []).append(made[job.request_id])
+    assert texts == [chance for prompt in ("one", "two") for chance in sorted(by_prompt[prompt], reverse=True)[:2]]
+    assert body["usage"]["completion_tokens"] == 12
+    assert body["usage"]["prompt_tokens"] == 20
+    assert all(choice["receipt"]["id"] == choice["request_id"] for choice in body["choices"])
+    assert body["receipt"] == body["choices"][0]["receipt"]
+    assert {job.request.top_logprobs for job in edge.runner.jobs} == {0}
 
 
 async def test_the_openai_package(edge):

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator, meta
 
 from peernode.chat.errors import BadRequest
 from peernode.edge.completions.text_call import read_text_body
@@ -55,7 +55,7 @@ CHAT = {
     "tool_choice": "auto", "parallel_tool_calls": False,
     "response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "object"}, "strict": True}},
 }  # fmt: skip
-TEXT = {**COMMON, "prompt": ["Say it."], "echo": False, "logprobs": 2}
+TEXT = {**COMMON, "prompt": ["Say it.", [5, 6]], "suffix": None, "best_of": 3, "echo": False, "logprobs": 2}
 RESPONSES = {
     **SAMPLING, "model": "m", "provider": PROVIDER, "instructions": "Be brief.", "max_output_tokens": 5,
     "stream": False,
@@ -98,14 +98,17 @@ TOGETHER = (
     "A required tool call leaves no room for response_format.",
     "contradict each other",
     "more than 8 answers to give",
+    "A suffix goes only with a prompt of text.",
+    "best_of is less than n.",
+    "The best answers are known only at the end.",
+    "A prompt of token ids cannot be echoed as text.",
     "The images are too large",
     "The log-probabilities of a prompt are not known.",
-    "The request body is not valid JSON.",
-    "The request body is not a JSON object.",
+    "function.arguments is not the JSON of an object.",
 )
 PROBES = [
-    None, True, False, -1, 0, 1, 2, 3, 0.5, -0.5, 2.5, 1 << 31, 1 << 63, 10**30, "", "x", "auto", "deny", "none", "low",
-    "x" * 129, "x" * 300, [], [1], ["x"], [[]], ["x"] * 9, ["x"] * 70, {}, {"x": 1}, {"type": "text"}, "é\n",
+    None, True, False, -1, 0, 1, 2, 3, 4.0, 0.5, -0.5, 2.5, 1 << 31, 1 << 63, 10**30, "", "x", "auto", "deny", "none",
+    "low", "x" * 129, "x" * 300, [], [1], ["x"], [[]], ["x"] * 9, ["x"] * 70, {}, {"x": 1}, {"type": "text"}, "é\n",
 ]  # fmt: skip
 
 
@@ -174,7 +177,7 @@ def test_schema_and_parser_agree_on_whatever_stands_anywhere(name):
 
 @pytest.mark.parametrize("name", COMPONENTS)
 def test_components_are_schemas(name):
-    Draft202012Validator.check_schema(COMPONENTS[name])
+    meta.validate(COMPONENTS[name])
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -11,6 +12,9 @@ from peernode.edge.answers import TABLE
 from peernode.edge.auth import OPEN_PATHS
 from peernode.edge.document import page
 from peernode.edge.document.operations import OPERATIONS
+from peernode.edge.sessions.routes import sessions_router
+from peernode.edge.sessions.session import Sessions
+from peernode.node.session_files import SessionFiles
 
 
 @pytest.fixture
@@ -23,7 +27,19 @@ def described(document):
 
 
 async def test_every_route_is_described_and_nothing_else(document):
-    assert described(document) == set(OPERATIONS)
+    # Where a node keeps no sessions, it has no routes for them.
+    without = {(method, path) for method, path in OPERATIONS if path.startswith("/v1/sessions")}
+    assert described(document) == set(OPERATIONS) - without
+
+
+def test_routes_of_sessions_are_described_where_they_are(services, tmp_path):
+    made, _, _ = services
+    router = sessions_router(
+        replace(made, sessions=Sessions(SessionFiles(tmp_path, per_key=1, days=1, clock=made.clock), busy_s=1))
+    )
+    found = {(method.lower(), route.path) for route in router.routes for method in route.methods}
+    assert found
+    assert found <= set(OPERATIONS)
 
 
 async def test_no_operation_is_left_as_the_framework_has_it(document):
