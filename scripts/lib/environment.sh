@@ -93,6 +93,13 @@ ensure_network_tools() {
     with_progress "Installing iproute2 and iptables for the tests of NATs" install_system iproute2 iptables
 }
 
+# What the tests of stock clients need besides packages that they fetch themselves; skipped where it is missing.
+ensure_curl() {
+    command -v curl >/dev/null && return
+    [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null || return 0
+    with_progress "Installing curl for the tests of stock clients" install_system curl
+}
+
 # What the tests of the ledger on PostgreSQL need; they are skipped where it is missing. They start a server of their own.
 ensure_postgresql() {
     compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null && return

