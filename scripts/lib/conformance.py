@@ -7,18 +7,30 @@ import contextlib
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 import conformance_api
+import conformance_failures
+import conformance_images
 import conformance_money
 import conformance_request
 import conformance_routing
 import conformance_trust
 from conformance_asking import Asker, Row
-from demo_network import start_network
+from conformance_network import start_network
+from conformance_strain import come_back
 from nodes import NodeProcess
 
-GROUPS = (conformance_api, conformance_request, conformance_routing, conformance_money, conformance_trust)
+GROUPS = (
+    conformance_api,
+    conformance_request,
+    conformance_images,
+    conformance_routing,
+    conformance_failures,
+    conformance_money,
+    conformance_trust,
+)
 MARKS = {True: "pass", False: "FAIL", None: "not yet"}
 
 
@@ -30,8 +42,13 @@ def check(row: Row, asker: Asker) -> tuple[bool | None, str]:
     try:
         seen = row.check(asker)
     except Exception as err:  # noqa: BLE001  # whatever goes wrong is a row that failed, and the next one is checked
-        return False, f"{type(err).__name__}: {err}"[:160]
+        return False, f"{type(err).__name__}: {str(err) or _line_of(err)}"[:160]
     return True, f"{row.how}{f': {seen}' if seen else ''} ({time.monotonic() - began:.1f} s)"
+
+
+def _line_of(err: Exception) -> str:
+    """The words of the check that did not hold."""
+    return traceback.extract_tb(err.__traceback__)[-1].line or ""
 
 
 def main() -> int:
@@ -52,6 +69,8 @@ def main() -> int:
                 continue
             held, seen = check(row, asker)
             outcomes.append(held)
+            if fallen := [node for node in asker.providers if not node.running]:
+                come_back(asker, *fallen)
             print(f"{row.number:>3}  {row.feature:<46.46} {MARKS[held]:<8} {seen}", flush=True)
     counts = {mark: outcomes.count(held) for held, mark in MARKS.items()}
     print("\n" + ", ".join(f"{count} {mark}" for mark, count in counts.items()))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from conformance_asking import ROUTER, USER, Asker, Rows
+from conformance_asking import ROUTER, TINY, USER, Asker, Rows
+from conformance_strain import come_back
 
 ROWS = Rows()
 
@@ -66,7 +67,20 @@ def _(it: Asker) -> None:
         assert it.get(path)["data"][0]["id"] == it.model
 
 
-ROWS.not_yet(10, "The list follows providers that come and go", "to be checked by stopping one")
+@ROWS.row(10, "The list follows providers that come and go", "kill -9 of the one that sees, and back")
+def _(it: Asker) -> None:
+    def listed() -> tuple[int, bool]:
+        model = it.get(f"/v1/models/{it.model}")
+        return model["nodes_available"], "image" in model["architecture"]["input_modalities"]
+
+    seeing = it.providers[1]
+    assert listed() == (2, True)
+    seeing.kill()
+    # Whoever was to be asked first, and could not be, is off the list at once; else when its lease is over.
+    assert it.chat(provider={"order": [seeing.peer_id]})["provider"] == it.providers[0].peer_id
+    assert listed() == (1, False)
+    come_back(it, seeing)
+    assert listed() == (2, True)
 
 
 @ROWS.row(11, "prompt, answered with choices[].text", "says what the same words as a message get")
@@ -105,7 +119,7 @@ def _(it: Asker) -> None:
     assert it.get(f"/api/r/{name}")["payments"]
     assert name in json.dumps(it.get("/api/recent"))
     provider = it.providers[0].peer_id
-    assert it.get(f"/api/nodes/{provider}")["node"]["models"] == [it.model]
+    assert it.get(f"/api/nodes/{provider}")["node"]["models"] == [it.model, TINY]
 
 
 @ROWS.row(16, "Nodes and health", "/v1/nodes, /healthz, /readyz")

@@ -16,6 +16,10 @@ from nodes import NodeProcess
 USER = {"role": "user", "content": "Name a colour."}
 CHAT = "/v1/chat/completions"
 ROUTER = "/api/v1/chat/completions"
+# The model that the two providers have in different files, at different prices.
+TINY = "tiny"
+# A token for each byte: these end an answer, and without them none ends before its length.
+ENDLESS = {"0": -100, "2": -100}
 
 
 class Asker:
@@ -63,6 +67,22 @@ class Asker:
 
     def says(self, path: str = CHAT, **changes: Any) -> str:
         return self.chat(path, **changes)["choices"][0]["message"]["content"]
+
+    def several(self, **changes: Any) -> list[str]:
+        """Eight answers to one request, whose seeds follow from its own."""
+        return [choice["message"]["content"] for choice in self.chat(n=8, **changes)["choices"]]
+
+    def tiny(self, wishes: dict[str, Any], **changes: Any) -> str:
+        """Which provider answers with the model that they differ in."""
+        return self.chat(ROUTER, model=TINY, logit_bias=ENDLESS, provider=wishes, **changes)["provider"]
+
+    def considered(self, **changes: Any) -> list[dict[str, Any]]:
+        """What the edge expected of each candidate, in the order of asking; the first has answered."""
+        answer = self.send(CHAT, self.body(**changes), **{"X-Peernode-Route": "1"})
+        assert answer.status_code == 200, f"HTTP {answer.status_code} {answer.text[:100]}"
+        candidates = json.loads(answer.headers["x-peernode-route"])["candidates"]
+        assert candidates[0]["provider"] == answer.json()["provider"]
+        return candidates
 
     def chunks(self, path: str = CHAT, **changes: Any) -> list[dict[str, Any]]:
         """Of a stream, which must end with [DONE]."""

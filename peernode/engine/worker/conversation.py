@@ -1,8 +1,9 @@
 """From a chat request to the text of its prompt, and the notation in which its answer will come.
 
 Owns what a template does not know: models whose template has no tools are told of them in words, in the notation that
-most were trained on, and their calls and results become words of ordinary turns. A trailing turn of the assistant is
-left open, so that the answer continues it.
+most were trained on, and their calls and results become words of ordinary turns; the names of who speaks stand in front
+of their words, where a template does not show them. A trailing turn of the assistant is left open, so that the answer
+continues it.
 """
 
 from __future__ import annotations
@@ -105,6 +106,8 @@ class _Turns:
         turn: TurnDict = {"role": _ROLES.get(message.role, message.role), "content": self._said(message)}
         if message.name:
             turn["name"] = self._guard(message.name)
+            if message.role != "tool" and not self._habits.names:
+                turn["content"] = f"{turn['name']}: {turn['content']}"
         if message.tool_calls:
             turn["tool_calls"] = [self._call(call) for call in message.tool_calls]
         if message.role == "tool":

@@ -37,12 +37,13 @@ _OPEN_THOUGHT = re.compile(r"<(think|thought)>\s*\Z")
 class CallHabits:
     """What a template makes of tools. ``arguments`` of calls are an ``object`` or ``text``; empty, it knows no calls.
 
-    ``short_ids`` says that ids have nine letters and digits.
+    ``short_ids`` says that ids have nine letters and digits, ``names`` that it shows who it is that speaks.
     """
 
     tools: bool = False
     arguments: str = ""
     short_ids: bool = False
+    names: bool = False
 
 
 class ChatTemplate:
@@ -73,6 +74,7 @@ class ChatTemplate:
             tools,
             self._arguments() if tools or "tool_calls" in source else "",
             "tool_call" in source and bool(re.search(r"length\s*(!=|<)\s*9|must be alphanumeric", source)),
+            "name" in source and self._shows("probe_name", [{**_SAMPLE[0], "name": "probe_name"}]),
         )
         self.notation = Notation(_tool_notation(source) if tools else "hermes", "<think>" in source)
 
