@@ -13,7 +13,10 @@ from pathlib import Path
 import conformance_api
 import conformance_failures
 import conformance_images
+import conformance_internet
 import conformance_money
+import conformance_operation
+import conformance_receipts
 import conformance_request
 import conformance_routing
 import conformance_trust
@@ -29,7 +32,10 @@ GROUPS = (
     conformance_routing,
     conformance_failures,
     conformance_money,
+    conformance_receipts,
     conformance_trust,
+    conformance_internet,
+    conformance_operation,
 )
 MARKS = {True: "pass", False: "FAIL", None: "not yet"}
 

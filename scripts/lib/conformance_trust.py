@@ -1,75 +1,159 @@
-"""Rows 73 to 92: receipts and their proof, and the network beneath."""
+"""Rows 78 to 88 about privacy: who the node is, and what nobody else may read."""
 
 from __future__ import annotations
 
+import base64
+import importlib.util
+import json
+import secrets
 import subprocess
 import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
-from conformance_asking import Asker, Rows
+from conformance_asking import CHAT, USER, Asker, Rows
+from conformance_further import another, new_key
+from conformance_tap import tapped
+from nodes import NodeProcess
 
 ROWS = Rows()
+ROOT = Path(__file__).resolve().parents[2]
+SECRET = "The parrot's name is Quetzalcoatl."
 
 
-def receipt_of(it: Asker) -> dict[str, object]:
-    return it.get(f"/v1/receipts/{it.chat()['request_id']}")
+def reader() -> ModuleType:
+    """The client of docs/sealed_client.py, which shares no code with us."""
+    spec = importlib.util.spec_from_file_location("sealed_client", ROOT / "docs" / "sealed_client.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-@ROWS.row(73, "A signed receipt", "of every answer")
-def _(it: Asker) -> None:
-    assert receipt_of(it)["verified"]["ok"]
-
-
-@ROWS.row(74, "The node's own signature", "and the edge's")
-def _(it: Asker) -> None:
-    assert {each["role"] for each in receipt_of(it)["signatures"]} == {"node", "edge"}
-
-
-@ROWS.row(75, "It covers model, node, tokens, prompt, reply", "fields under the signature")
-def _(it: Asker) -> None:
-    fields = receipt_of(it)["receipt"].keys()
-    assert {"model_id", "provider", "prompt_tokens", "completion_tokens", "request_digest"} <= fields
-
-
-@ROWS.row(76, "An offline verifier", "peernode receipts verify")
-def _(it: Asker) -> None:
-    name = it.chat()["request_id"]
-    command = [sys.executable, "-m", "peernode", "receipts", "verify", name, "--home", str(it.edge.home)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 0, done.stderr[-100:]
-
-
-ROWS.not_yet(77, "Requests that the client signs", "a client's key is checked, not a signature of his")
-ROWS.not_yet(78, "Attestation of an enclave", "none")
-ROWS.not_yet(79, "The prompt encrypted to the edge", "TLS is for a proxy to add")
-ROWS.not_yet(80, "The prompt encrypted to the node", "the mesh's own encryption, hop by hop")
-ROWS.not_yet(81, "Reputation", "the router's own records; to be checked through peernode peers")
-ROWS.not_yet(82, "Encrypted memory of sessions", "nothing is kept between two calls")
-ROWS.not_yet(83, "Receipts kept elsewhere", "both sides have them; peernode receipts export")
-
-
-@ROWS.row(84, "Anyone can run a node", "three run here")
-def _(it: Asker) -> None:
-    assert len(it.get("/v1/nodes")) >= 3
-
-
-ROWS.not_yet(85, "Behind NAT", "tests/network/test_nat_namespaces.py")
-
-
-@ROWS.row(86, "Peer to peer, no centre", "the edge's answers come from both providers")
-def _(it: Asker) -> None:
-    for node in it.providers:
-        assert it.chat(provider={"only": [node.peer_id]})["provider"] == node.peer_id
-
-
-ROWS.not_yet(87, "Discovery on a LAN, AutoNAT", "tests/network/test_discovery_lan.py")
-ROWS.not_yet(88, "Sessions with and without state", "without; the client sends the conversation")
-
-
-@ROWS.row(89, "Slots and lines", "shown for each node")
+@ROWS.row(
+    78,
+    "A statement of identity, attested where the hardware can",
+    "GET /v1/identity with a nonce; peernode identity checks it",
+)
 def _(it: Asker) -> str:
-    return f"{max(node['max_concurrent_jobs'] for node in it.get('/v1/nodes'))} slots"
+    nonce, file = secrets.token_hex(32), it.edge.home.parent / "identity.json"
+    provider = it.providers[0]
+    answer = it.client.get(f"{provider.url}/v1/identity", params={"nonce": nonce})
+    file.write_text(answer.text)
+    checked = json.loads(_identity(file, nonce, provider, code=0))
+    assert checked["ok"]
+    _identity(file, "00" * 32, provider, code=1)
+    _identity(file, nonce, it.edge, code=1)
+    said = answer.json()
+    assert it.model in {model["id"] for model in said["models"]}
+    if said["attestation"] is None:
+        return f"signed; no report: {said['attestation_reason']}"
+    return f"signed, with a report by {said['attestation']['provider']}"
 
 
-ROWS.not_yet(90, "A setup command", "none yet")
-ROWS.not_yet(91, "Dashboard and chat pages", "none yet")
-ROWS.not_yet(92, "504 when no token comes in time", "tests/edge; here a provider has to be slow")
+def _identity(file: Path, nonce: str, node: NodeProcess, *, code: int) -> str:
+    # The command needs no home.
+    command = ["identity", str(file), "--nonce", nonce, "--peer", node.peer_id, "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "peernode", *command], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == code, done.stderr[-200:]
+    return done.stdout
+
+
+@ROWS.row(
+    79,
+    "The prompt encrypted to the edge",
+    "sealed over plain HTTP by docs/sealed_client.py: the same answer; once only",
+)
+def _(it: Asker) -> str:
+    key, sealed = new_key(it, "1"), reader()
+    plain = it.says()
+    asked = sealed.Sealed(it.edge.peer_id, CHAT, json.dumps(it.body()).encode(), authorization=key["Authorization"])
+    answer = it.client.post(CHAT, content=asked.body, headers={"Content-Type": sealed.TYPE})
+    (_, head), *pieces = asked.read(iter([answer.content]))
+    body = json.loads(b"".join(piece for _, piece in pieces))
+    assert json.loads(head)["status"] == 200
+    assert body["choices"][0]["message"]["content"] == plain
+    wire = asked.body + answer.content
+    assert not any(word.encode() in wire for word in (USER["content"], plain, key["Authorization"][7:], "usage"))
+    again = it.client.post(CHAT, content=asked.body, headers={"Content-Type": sealed.TYPE})
+    assert again.json()["error"]["metadata"]["reason"] == "seal_repeated"
+    return f"{len(asked.body)} bytes there, {len(answer.content)} back"
+
+
+@ROWS.row(
+    80,
+    "The prompt encrypted to the node",
+    "a tap on the wire between edge and provider hears the handshake of Noise and no word",
+)
+def _(it: Asker) -> str:
+    first = it.providers[0]
+    with tapped(first.address) as (tap, address), another(it, "tapped", "", "--join", address, joins=False) as node:
+        node.wait_for_offer(first.peer_id)
+        before = len(tap.heard)
+        with Asker(node, it.providers) as edge:
+            says = edge.says(
+                messages=[{"role": "user", "content": SECRET}], provider={"only": [first.peer_id]}, max_tokens=24
+            )
+        heard = bytes(tap.heard)
+    assert b"/noise" in heard
+    assert len(heard) > before, "it went another way"
+    assert says
+    assert not any(word.encode() in heard for word in (SECRET, SECRET[:12], says))
+    return f"{len(heard) - before} bytes of ciphertext"
+
+
+@ROWS.row(
+    82,
+    "Encrypted memory of sessions",
+    "what was said comes back with the session's key alone, and lies sealed on the disk",
+)
+def _(it: Asker) -> str:
+    key, session_key = new_key(it, "1"), base64.b64encode(secrets.token_bytes(32)).decode()
+    session = in_session(it, key, session_key, SECRET)["session_id"]
+    (file,) = (path for path in (it.edge.home / "sessions").rglob(session))
+    assert SECRET.encode() not in file.read_bytes()
+    wrong = base64.b64encode(secrets.token_bytes(32)).decode()
+    assert (
+        in_session(it, key, wrong, "?", 403, session_id=session)["error"]["metadata"]["reason"] == "session_key_refused"
+    )
+    stranger = new_key(it, "1")
+    assert in_session(it, stranger, session_key, "?", 404, session_id=session)["error"]["code"] == 404
+    first = in_session(it, key, session_key, "What is its name?", session_id=session)
+    plain = [{"role": "user", "content": "What is its name?"}]
+    alone = it.send(CHAT, it.body(messages=plain), **key).json()
+    assert first["usage"]["prompt_tokens"] > alone["usage"]["prompt_tokens"] + 10
+    return f"{file.stat().st_size} bytes sealed"
+
+
+def in_session(
+    it: Asker, key: dict[str, str], session_key: str, words: str, status: int = 200, **more: Any
+) -> dict[str, Any]:
+    body = it.body(messages=[{"role": "user", "content": words}], session_key=session_key, **more)
+    answer = it.send(CHAT, body, **key)
+    assert answer.status_code == status, answer.text[:200]
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+@ROWS.row(
+    88,
+    "Sessions with and without state",
+    "without a session_key nothing is kept; with one a turn later goes on; deleted is gone",
+)
+def _(it: Asker) -> None:
+    key, session_key = new_key(it, "1"), base64.b64encode(secrets.token_bytes(32)).decode()
+    stateless = it.send(CHAT, it.body(), **key)
+    assert "x-session-id" not in stateless.headers
+    assert it.get("/v1/sessions", **key)["data"] == []
+    first = in_session(it, key, session_key, "One.")
+    second = in_session(it, key, session_key, "Two.", session_id=first["session_id"])
+    assert second["usage"]["prompt_tokens"] > first["usage"]["prompt_tokens"]
+    (listed,) = it.get("/v1/sessions", **key)["data"]
+    assert listed["session_id"] == first["session_id"]
+    gone = it.client.delete(f"/v1/sessions/{listed['session_id']}", headers=key)
+    assert gone.json()["deleted"]
+    in_session(it, key, session_key, "Three.", 404, session_id=first["session_id"])
