@@ -5,6 +5,7 @@ The first is Pinaivu's, the others are OpenRouter's, each with more beside. All 
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
@@ -21,6 +22,10 @@ from peernode.ledger.client_records import ClientRequest
 from peernode.market.client_errors import MissingKey, NotYours
 
 USUAL_DAYS = 30
+# No year so early that the days before it have no name.
+DAY = re.compile(
+    "(?:19|20)[0-9]{2}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-9])|(?:0[13-9]|1[0-2])-30|(?:0[13578]|1[02])-31)"
+)
 MAX_DAYS = 366
 _ID_PREFIXES = ("chatcmpl-", "cmpl-", "gen-", "resp_", REQUEST_PREFIX)
 
@@ -89,7 +94,10 @@ def _key_of(caller: Caller) -> ClientKey:
 
 
 def _read_day(text: str, param: str) -> date | None:
+    if not text:
+        return None
+    day, _, _ = text.partition("T")
     try:
-        return date.fromisoformat(text[:10]) if text else None
+        return date.fromisoformat(day if DAY.fullmatch(day) else "")
     except ValueError:
         raise BadRequest(f"{param} is not a date like 2026-01-31.", param=param) from None

@@ -39,6 +39,7 @@ TOGETHER = (
     "input holds nothing to answer.",
     "function.arguments is not the JSON of an object.",
     "dimensions is more than the model has.",
+    "An input holds tokens that the model does not know.",
     "There are more than 8 answers to give.",
     "The log-probabilities of a prompt are not known.",
     "A prompt of token ids cannot be echoed as text.",

@@ -28,6 +28,7 @@ path = "{embeds}"
 id = "embedder"
 embeddings = true
 """
+_KEY = ("--unlimited", "--json", "--home")
 # What a node writes when it met a defect of its own.
 _DEFECTS = ("request_met_a_defect", "worker_died", "stderr")
 
@@ -47,11 +48,7 @@ class ApiNode:
         for model in (CHATS, EMBEDS):
             self._node.wait_for("model_ready", where=lambda line, model=model: line["model"] == model)
         made = subprocess.run(
-            [
-                sys.executable,
-                *["-m", "peernode", "keys", "create", "fuzz", "--unlimited", "--json", "--home"],
-                str(self._node.home),
-            ],
+            [sys.executable, "-m", "peernode", "keys", "create", "fuzz", *_KEY, str(self._node.home)],
             check=True,
             capture_output=True,
             text=True,

@@ -245,7 +245,8 @@ async def test_usage_by_day_and_model(house):
     empty = (await at.client.get("/v1/usage?end_date=2026-03-30", headers=headers)).json()
     assert (empty["total_requests"], empty["by_day"]) == (0, [])
     assert (await at.client.get("/v1/usage?model=other", headers=headers)).json()["total_requests"] == 0
-    assert (await at.client.get("/v1/usage?start_date=soon", headers=headers)).status_code == 400
+    for wrong in ("start_date=soon", "end_date=0001-01-01", "end_date=2026-02-30", "end_date=2026-2-3"):
+        assert (await at.client.get(f"/v1/usage?{wrong}", headers=headers)).status_code == 400
     assert reason(await at.client.get("/v1/usage")) == (401, "missing_key")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from peernode.edge.account_routes import DAY
 from peernode.edge.document import answer_forms as answer
 from peernode.edge.document import bodies as body
 from peernode.edge.document.examples import CHAT, EMBEDDINGS, LOGIN, PEERWAVE, PROMPT, RESPONSES, TOOL
@@ -19,7 +20,7 @@ _EVENTS = {
         record({"event": text(), "data": text()}, ["data"]), "One event; the last data is [DONE], but in responses."
     )
 }
-_DAY = text(pattern="[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|")
+_DAY = text(pattern=f"{DAY.pattern}|")
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,12 +44,13 @@ def document_router(app: FastAPI, *, anonymous: bool) -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
     @cache
-    def document() -> dict[str, object]:
-        return document_of(app, anonymous=anonymous)
+    def document() -> bytes:
+        """As it is sent: to write it takes longer than most answers, and anybody may ask for it."""
+        return bytes(JSONResponse(document_of(app, anonymous=anonymous)).body)
 
     @router.get(DOCUMENT)
     async def openapi() -> Response:
-        return JSONResponse(document(), headers={"Cache-Control": "no-cache"})
+        return Response(document(), media_type="application/json", headers={"Cache-Control": "no-cache"})
 
     @router.get(PAGE)
     async def page() -> Response:
