@@ -55,6 +55,7 @@ TABLE: Mapping[type[PeernodeError], Verdict] = {
     edge.BodyTooLarge: Verdict(413, "invalid_request_error"),
     edge.NoRoom: Verdict(503, "overloaded_error", retry=True),
     edge.AmbiguousLength: Verdict(400, "invalid_request_error"),
+    edge.TinyPieces: Verdict(400, "invalid_request_error"),
     edge.TooManyConnections: Verdict(503, "overloaded_error", retry=True),
     edge.SlowBody: Verdict(408, "timeout_error"),
     edge.HostRefused: Verdict(403, "permission_error"),

@@ -123,8 +123,8 @@ class _Connection(TCPServer):
                 return
             log.info("client_stalled")
             await trio.aclose_forcefully(self.stream)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass
+        except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
+            pass  # busy: it is being closed at this moment
         await self.protocol.handle(Closed())
 
     async def _read_data(self) -> None:

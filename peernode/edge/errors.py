@@ -30,6 +30,12 @@ class AmbiguousLength(EdgeError):
     code = "ambiguous_length"
 
 
+class TinyPieces(EdgeError):
+    """A body in so many small chunks that reading them is more work than what they say."""
+
+    code = "tiny_pieces"
+
+
 class TooManyConnections(EdgeError):
     code = "too_many_connections"
 

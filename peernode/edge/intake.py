@@ -15,12 +15,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from peernode.edge.answers import error_response
 from peernode.edge.boundary import request_id_of
-from peernode.edge.errors import AmbiguousLength, BodyTooLarge, EdgeError, NoRoom, SlowBody
+from peernode.edge.errors import AmbiguousLength, BodyTooLarge, EdgeError, NoRoom, SlowBody, TinyPieces
 from peernode.wire.bounds import MAX_BODY_BYTES
 
 BODY_S = 30.0
 SMALL_BODY_BYTES = 64 << 10
 LARGE_BODIES_BYTES = 256 << 20
+# So many pieces may be as small as they like; more of them must have so many bytes on average. Each takes as much
+# work as a kilobyte of a large one.
+MANY_PIECES, SMALLEST_PIECE = 1024, 64
 # A client that sent too much is read out this far, so that it can hear our refusal.
 MAX_DISCARD_BYTES = 64 << 20
 DISCARD_S = 5.0
@@ -90,7 +93,7 @@ class Intake:
             error: EdgeError = SlowBody(
                 "The request body did not arrive in time.", cause=f"not complete after {self._body_s:g} s"
             )
-        except (BodyTooLarge, NoRoom) as err:
+        except (BodyTooLarge, NoRoom, TinyPieces) as err:
             error = err
         else:
             if body is not None:
@@ -119,6 +122,12 @@ class Intake:
                     await _discard(receive)
                 raise
             pieces.append(piece)
+            if len(pieces) > MANY_PIECES and size < len(pieces) * SMALLEST_PIECE:
+                raise TinyPieces(
+                    "The request body comes in too many small pieces.",
+                    cause=f"{size} bytes in {len(pieces)} pieces",
+                    remedy="Send larger chunks, or the whole body with its Content-Length.",
+                )
             if not message.get("more_body", False):
                 return b"".join(pieces)
 

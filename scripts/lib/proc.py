@@ -6,6 +6,7 @@ Every function raises OSError (FileNotFoundError, ProcessLookupError) when the p
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -33,6 +34,15 @@ def anonymous_mib(pid: int) -> float:
 def descriptors(pid: int) -> int:
     """Open file descriptors."""
     return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def sockets(pid: int) -> int:
+    """Those of its descriptors that are sockets."""
+    found = 0
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            found += str(descriptor.readlink()).startswith("socket:")
+    return found
 
 
 def children(pid: int) -> list[int]:

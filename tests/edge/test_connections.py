@@ -99,3 +99,10 @@ async def test_a_client_that_is_gone_is_told_of_as_hypercorn_does(connection):
         while not made.protocol.told:
             await made.protocol_send(RawData(b"x" * LARGE))
     assert set(made.protocol.told) == {"Closed"}
+
+
+async def test_who_writes_while_it_is_being_closed_hears_that_it_is(connection):
+    made, _client = connection
+    with trio.fail_after(60), made.stream._send_conflict_detector:  # as send_eof does for a moment
+        await made.protocol_send(RawData(b"x" * LARGE))
+    assert set(made.protocol.told) == {"Closed"}

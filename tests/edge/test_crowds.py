@@ -90,6 +90,7 @@ async def test_a_byte_now_and_then_wins_no_time(services):
 async def test_a_write_that_is_not_taken_ends_and_takes_its_job_with_it(services, monkeypatch):
     """Without the kernel's help: elsewhere than on Linux it gives none."""
     monkeypatch.setattr(connections, "STALLED_S", 0.2)
+    monkeypatch.setattr(connections, "SLOWEST_BYTES_PER_S", 1 << 30)
     made, runner, _ = services
     runner.play(*["x" * 100_000] * 200)
     async with served(build_app(made)) as connect, await connect() as silent:

@@ -204,3 +204,15 @@ async def test_two_lengths_are_one_refusal_and_nothing_behind_them_is_a_request(
         if chunked.strip().lower() == b"chunked":
             assert b"ambiguous_length" in said
     assert not edge.runner.jobs
+
+
+async def test_a_body_in_thousands_of_tiny_chunks_is_refused_and_one_in_larger_ones_is_read(edge):
+    async def pieces(size):
+        for _ in range(3000):
+            yield b" " * size
+
+    tiny = await edge.client.post("/v1/chat/completions", content=pieces(2))
+    assert (tiny.status_code, tiny.json()["error"]["metadata"]["reason"]) == (400, "tiny_pieces")
+    larger = await edge.client.post("/v1/chat/completions", content=pieces(100))
+    assert larger.json()["error"]["metadata"].get("reason") != "tiny_pieces"
+    assert (await edge.client.get("/healthz")).status_code == 200
