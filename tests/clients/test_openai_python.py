@@ -96,6 +96,16 @@ def test_tools_are_called_whole_and_in_streams_and_their_results_understood(clie
     assert client.chat.completions.create(**{**asked, "messages": messages, "tool_choice": "none"}).choices[0].message
 
 
+def test_of_several_tools_only_those_allowed_are_called(client: openai.OpenAI) -> None:
+    tools = [openai.pydantic_function_tool(Colour, name=name) for name in ("paint", "draw")]
+    allowed: Any = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": tools[1:]}}
+    answer = client.chat.completions.create(**{**SHORT, "max_tokens": 60}, tools=tools, tool_choice=allowed)
+    assert answer.choices[0].message.tool_calls
+    for call in answer.choices[0].message.tool_calls:
+        assert call.type == "function"
+        assert call.function.name == "draw"
+
+
 def test_parse_gives_an_object_of_the_schema(client: openai.OpenAI) -> None:
     parsed = client.chat.completions.parse(**{**SHORT, "max_tokens": 40}, response_format=Colour).choices[0].message
     assert isinstance(parsed.parsed, Colour)

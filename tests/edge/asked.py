@@ -23,5 +23,11 @@ def tool(**changes):
     return {"type": "function", "function": {"name": "f", **changes}}
 
 
+def allowing(*names, mode="auto"):
+    """A ``tool_choice`` that allows some of the tools."""
+    tools = [{"type": "function", "function": {"name": name}} for name in names]
+    return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}
+
+
 def nested(depth):
     return {"a": nested(depth - 1)} if depth else {}

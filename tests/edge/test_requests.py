@@ -13,7 +13,7 @@ from peernode.chat.request import ChatRequest, Message
 from peernode.chat.sampling import Sampling
 from peernode.edge.openai.chat_request import read_chat_call
 from peernode.wire import canonical
-from tests.edge.asked import CALL, PNG, calling, image, nested, shown, tool
+from tests.edge.asked import CALL, PNG, allowing, calling, image, nested, shown, tool
 
 USER = {"role": "user", "content": "hi"}
 
@@ -88,7 +88,12 @@ def refused(**changes):
         ({"tools": [tool(name=f"t{at}") for at in range(129)]}, "tools"),
         ({"tool_choice": "required"}, "tool_choice"),
         ({"tool_choice": "maybe"}, "tool_choice"),
-        ({"tools": [tool()], "tool_choice": {"type": "allowed_tools"}}, "tool_choice"),
+        ({"tools": [tool()], "tool_choice": {"type": "custom"}}, "tool_choice"),
+        ({"tools": [tool()], "tool_choice": {"type": "allowed_tools"}}, "tool_choice.allowed_tools"),
+        ({"tools": [tool()], "tool_choice": allowing()}, "tool_choice.allowed_tools"),
+        ({"tools": [tool()], "tool_choice": allowing("f", mode="none")}, "tool_choice.allowed_tools.mode"),
+        ({"tools": [tool()], "tool_choice": allowing("g")}, "tool_choice.allowed_tools.tools"),
+        ({"tools": [tool()], "tool_choice": allowing("f", 3)}, "tool_choice.allowed_tools.tools[1].function.name"),
         ({"tools": [tool()], "tool_choice": {"type": "function", "function": {"name": "g"}}}, "tool_choice"),
         ({"parallel_tool_calls": "no"}, "parallel_tool_calls"),
         ({"response_format": "json"}, "response_format"),

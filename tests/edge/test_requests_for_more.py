@@ -12,7 +12,7 @@ from peernode.chat.output_format import OutputFormat
 from peernode.chat.request import Message
 from peernode.chat.tools import Tool
 from peernode.wire.bounds import MAX_IMAGES_BYTES
-from tests.edge.asked import PNG, PNG_BYTES, calling, image, shown, tool
+from tests.edge.asked import PNG, PNG_BYTES, allowing, calling, image, shown, tool
 from tests.edge.test_requests import USER, read, refused
 
 
@@ -58,6 +58,18 @@ def test_tools_are_read():
     request = read(tools=[tool(description="Does.", parameters=schema, strict=True), tool(name="g")]).request
     assert request.tools == (Tool("f", "Does.", json.dumps(schema, separators=(",", ":")), True), Tool("g"))
     assert (request.tool_choice, request.parallel_tool_calls) == ("auto", True)
+
+
+def test_tools_that_are_not_allowed_are_left_out():
+    request = read(
+        tools=[tool(), tool(name="g"), tool(name="h")], tool_choice=allowing("h", "f", mode="required")
+    ).request
+    assert ([each.name for each in request.tools], request.tool_choice) == (["f", "h"], "required")
+
+
+def test_an_assistant_s_refusal_is_what_it_said():
+    said = {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]}
+    assert read(messages=[USER, said]).request.messages[1].content == "No."
 
 
 @pytest.mark.parametrize(

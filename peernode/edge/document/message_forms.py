@@ -32,6 +32,7 @@ _URL = either(
     said(text(MAX_URL, pattern="https?://.+"), "Fetched by the node, where its operator allows that."),
 )
 TEXT_PART = record({"type": const("text"), "text": text(MAX_CONTENT)})
+_REFUSAL_PART = record({"type": const("refusal"), "refusal": text(MAX_CONTENT)})
 IMAGE_PART = record({"type": const("image_url"), "image_url": either(_URL, record({"url": _URL}))})
 _NO_CALLS = optional(items({}, most=0), "Only the assistant calls tools.")
 _NO_IMAGES = optional(items({}, most=0), "Only users and tools show images.")
@@ -69,7 +70,9 @@ _USER = record(
 _ASSISTANT = record(
     {
         "role": const("assistant"),
-        "content": optional(_words(TEXT_PART), "A last turn of the assistant is continued by the answer."),
+        "content": optional(
+            _words(TEXT_PART, _REFUSAL_PART), "A last turn of the assistant is continued by the answer."
+        ),
         "name": _SPEAKER,
         "tool_calls": optional(items(ref("ToolCall"), most=MAX_CALLS)),
         "images": _NO_IMAGES,
@@ -117,16 +120,29 @@ _FUNCTION = {
 }
 TOOL = record({"type": const("function"), "function": record(_FUNCTION, ["name"])})
 TOOLS = optional(items(ref("Tool"), most=MAX_TOOLS), "Functions that the model may call; no two of one name.")
+_NAMED = record({"type": const("function"), "function": record({"name": _NAME})})
+_FLAT_NAMED = record({"type": const("function"), "name": _NAME})
+
+
+def _allowed(tool: Schema) -> dict[str, Schema]:
+    return {"mode": one_of("auto", "required"), "tools": items(tool, least=1)}
+
+
 TOOL_CHOICE = optional(
     either(
         one_of("none", "auto", "required"),
-        record({"type": const("function"), "function": record({"name": _NAME})}),
+        _NAMED,
+        record({"type": const("allowed_tools"), "allowed_tools": record(_allowed(_NAMED))}),
     ),
     "Whether a function is called, or which of ``tools``. ``required`` needs ``tools``.",
 )
 # The function's members stand beside its type in the newer API.
 FLAT_TOOL = record({"type": const("function"), **_FUNCTION}, ["type", "name"])
-FLAT_TOOL_CHOICE = either(one_of("none", "auto", "required"), record({"type": const("function"), "name": _NAME}))
+FLAT_TOOL_CHOICE = either(
+    one_of("none", "auto", "required"),
+    _FLAT_NAMED,
+    record({"type": const("allowed_tools"), **_allowed(_FLAT_NAMED)}),
+)
 _GRAMMAR = record(
     {
         "type": const("grammar"),

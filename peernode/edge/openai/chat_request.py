@@ -15,6 +15,7 @@ from peernode.chat.output_format import FREE_TEXT
 from peernode.chat.request import MAX_STOPS, MAX_TOKENS, ChatRequest
 from peernode.chat.wishes import NO_WISHES, Wishes
 from peernode.edge.openai import fields
+from peernode.edge.openai.allowed_tools import narrow
 from peernode.edge.openai.images import Fetched
 from peernode.edge.openai.manner import read_background, read_reasoning
 from peernode.edge.openai.messages import read_messages
@@ -77,7 +78,7 @@ def read_chat_body(body: dict[str, Any], fetched: Fetched, *, messages: tuple[Me
 
 
 def _read_request(body: dict[str, Any], messages: tuple[Message, ...]) -> ChatRequest:
-    tools = read_tools(body.get("tools"))
+    choice, tools = narrow(body.get("tool_choice"), read_tools(body.get("tools")))
     parallel = body.get("parallel_tool_calls")
     request = ChatRequest(
         messages=messages,
@@ -87,7 +88,7 @@ def _read_request(body: dict[str, Any], messages: tuple[Message, ...]) -> ChatRe
         top_logprobs=read_top_logprobs(body),
         format=read_response_format(body.get("response_format")),
         tools=tools,
-        tool_choice=read_tool_choice(body.get("tool_choice"), tools),
+        tool_choice=read_tool_choice(choice, tools),
         parallel_tool_calls=parallel is None or fields.boolean(parallel, "parallel_tool_calls"),
         reasoning=read_reasoning(body),
         background=read_background(body.get("service_tier")),

@@ -92,6 +92,8 @@ def _read_part(part: object, role: str, param: str, fetched: Fetched) -> str | b
     kind = part.get("type")
     if kind == "text":
         return text(part.get("text"), f"{param}.text", most=MAX_CONTENT, least=0)
+    if kind == "refusal" and role == "assistant":  # what an answer's own refusal is sent back as
+        return text(part.get("refusal"), f"{param}.refusal", most=MAX_CONTENT, least=0)
     if kind != "image_url":
         raise BadRequest(
             f"{param} is neither text nor an image, and nothing else is read.",

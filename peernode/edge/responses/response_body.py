@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from peernode.chat.errors import BadRequest
+from peernode.edge.openai.allowed_tools import ALLOWED
 from peernode.edge.openai.fields import boolean, kind_of
 from peernode.edge.responses.input_items import messages_of
 
@@ -89,8 +90,14 @@ def _tools(value: object) -> object:
 
 
 def _tool_choice(value: object) -> object:
-    if isinstance(value, dict) and value.get("type") == "function":
+    if not isinstance(value, dict):
+        return value
+    if value.get("type") == "function":
         return {"type": "function", "function": {"name": value.get("name")}}
+    if value.get("type") == ALLOWED:
+        tools = value.get("tools")
+        named = [_tool_choice(each) for each in tools] if isinstance(tools, list) else tools
+        return {"type": ALLOWED, ALLOWED: {"mode": value.get("mode"), "tools": named}}
     return value
 
 

@@ -180,6 +180,9 @@ async def test_parameters_under_their_names_here(edge):
     await ask(edge, text={"format": {"type": "json_object"}}, truncation="disabled")
     assert edge.runner.jobs[1].request.format == OutputFormat("json_object")
     assert not edge.runner.jobs[1].may_be_shortened
+    allowed = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "f"}]}
+    await ask(edge, tools=[{**TOOL, "name": "g"}, TOOL], tool_choice=allowed)
+    assert [tool.name for tool in edge.runner.jobs[2].request.tools] == ["f"]
 
 
 async def test_an_answer_that_was_too_long_is_incomplete(edge):
