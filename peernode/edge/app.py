@@ -14,7 +14,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp
 
 from peernode import __version__
@@ -124,8 +124,10 @@ def layered(
 def routed_app(title: str, routers: Iterable[APIRouter]) -> FastAPI:
     """A FastAPI app whose every refusal has our error body."""
     app = FastAPI(title=title, version=__version__, openapi_url=None, redirect_slashes=False)
-    for router in routers:
+    included = list(routers)
+    for router in included:
         app.include_router(router)
+    app.state.routes = [route for router in included for route in router.routes]
     app.add_exception_handler(PeernodeError, _answer)
     app.add_exception_handler(HTTPException, _answer)
     app.add_exception_handler(RequestValidationError, _answer)
@@ -156,5 +158,6 @@ def _typed(request: Request, error: Exception) -> PeernodeError:
 
 def _methods_of(request: Request) -> str:
     """All methods that the path takes; a path may have several routes."""
-    found = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
+    routes: Iterable[BaseRoute] = request.app.state.routes
+    found = (route for route in routes if route.matches(request.scope)[0] is not Match.NONE)
     return ", ".join(sorted({method for route in found for method in getattr(route, "methods", None) or ()}))

@@ -102,3 +102,8 @@ async def test_other_dialects_are_not_sent_anywhere(edge):
     answer = await edge.client.post("/v1/chat/completions", json=BODY)
     assert answer.status_code == 401
     assert "location" not in answer.headers
+
+
+async def test_a_method_that_the_page_does_not_take_is_told_both_that_it_takes(edge):
+    answer = await edge.client.delete("/api/third-party/auth")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
