@@ -8,7 +8,8 @@ waits for ever for a client that does not read.
 
 from __future__ import annotations
 
-from collections import Counter
+import math
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from typing import cast
 
@@ -16,7 +17,7 @@ import structlog
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
-from hypercorn.events import Closed, Event, RawData
+from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
@@ -37,21 +38,24 @@ log = structlog.get_logger("peernode.edge")
 class ConnectionLimits:
     """Connections at once, in all and of one address, and the seconds that one may be idle or take for a request head.
 
-    ``per_address`` None: a quarter of all, but of the loopback addresses all: a proxy there stands for its clients.
+    ``per_address`` None: a quarter of all, but no limit of the loopback addresses, where a proxy may be.
     """
 
     at_once: int = 1024
     per_address: int | None = None
     idle_s: float = 30.0
 
-    def of_address(self, address: str) -> int:
+    def of_address(self, address: str) -> float:
         if self.per_address is not None:
             return self.per_address
-        return self.at_once if is_loopback(address) else max(1, self.at_once // 4)
+        return math.inf if is_loopback(address) else max(1, self.at_once // 4)
 
 
 class Connections:
-    """Runs the connections of one server, within ``limits``."""
+    """Runs the connections of one server, within ``limits``.
+
+    When all are taken, whoever has been idle longest, or has not even sent a request's head, makes room for the next.
+    """
 
     def __init__(self, app: ASGIWrapper, config: Config, context: WorkerContext, limits: ConnectionLimits) -> None:
         self._app = app
@@ -59,6 +63,7 @@ class Connections:
         self._context = context
         self._limits = limits
         self._of_network: Counter[str] = Counter()
+        self._idle: OrderedDict[_Connection, None] = OrderedDict()
         self.open = 0
         self.refused = 0
 
@@ -66,23 +71,35 @@ class Connections:
         """One connection, from accept to close. Raises nothing but cancellation."""
         address = _address_of(stream)
         network = network_of(address)
-        if self.open >= self._limits.at_once or self._of_network[network] >= self._limits.of_address(address):
-            self._refuse(stream, of_one=self.open < self._limits.at_once)
+        of_one = self._of_network[network] >= self._limits.of_address(address)
+        if of_one or (self.open >= self._limits.at_once and not await self._make_room()):
+            self._refuse(stream, of_one=of_one)
             return  # whoever accepted it closes it
         self.open += 1
         self._of_network[network] += 1
+        # Typed for TLS streams, made for both.
+        tls = cast(trio.SSLStream, stream)
+        connection = _Connection(self._app, self._config, self._context, ConnectionState({KEY: Leave()}), tls)
+        connection.idle_ones = self._idle
+        self._idle[connection] = None
         try:
-            # Typed for TLS streams, made for both.
-            tls = cast(trio.SSLStream, stream)
-            state = ConnectionState({KEY: Leave()})
-            await _Connection(self._app, self._config, self._context, state, tls)
+            await connection
         except* Exception as group:  # noqa: BLE001  # one connection's defect is nobody else's
             log.warning("connection_failed", errors=[type(err).__name__ for err in group.exceptions])
         finally:
+            self._idle.pop(connection, None)
             self.open -= 1
             self._of_network[network] -= 1
             if not self._of_network[network]:
                 del self._of_network[network]
+
+    async def _make_room(self) -> bool:
+        """Let the longest idle connection go, if there is one."""
+        if not self._idle:
+            return False
+        longest, _ = self._idle.popitem(last=False)
+        await trio.aclose_forcefully(longest.stream)
+        return True
 
     def _refuse(self, stream: trio.SocketStream, *, of_one: bool) -> None:
         """Say why, if the socket takes it at once; the log tells of the first, the second, the fourth and so on."""
@@ -93,11 +110,15 @@ class Connections:
 
 
 class _Connection(TCPServer):
+    """``idle_ones`` are those of its server that wait for a request; the longest waiting first."""
+
+    idle_ones: OrderedDict[_Connection, None] | None = None
     _sends = 0
 
     async def protocol_send(self, event: Event) -> None:
         """What the socket takes at once is written at once: Hypercorn gives way twice for each token of a stream."""
         if not isinstance(event, RawData):
+            self._note(event)
             await super().protocol_send(event)
             return
         self._sends = (self._sends + 1) % YIELD_EVERY
@@ -112,6 +133,13 @@ class _Connection(TCPServer):
                 await self._write(event.data[taken:])
         finally:
             self.send_lock.release()
+
+    def _note(self, event: Event) -> None:
+        if self.idle_ones is None or not isinstance(event, Updated):
+            return
+        self.idle_ones.pop(self, None)
+        if event.idle:
+            self.idle_ones[self] = None
 
     async def _write(self, data: bytes) -> None:
         """Whole, also when the writer is cancelled: half a piece would garble what follows. But not for ever."""

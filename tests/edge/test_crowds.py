@@ -39,12 +39,16 @@ async def asked(stream):
     return await stream.receive_some()
 
 
+BUSY = b"POST /v1/models HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n"
+
+
 @pytest.mark.parametrize("limits", [{"at_once": 3}, {"per_address": 3}])
 async def test_one_more_than_there_may_be_is_told_so_and_when_one_goes_another_comes(services, limits):
     async with served(build_app(services[0]), **limits) as connect:
         streams = [await connect() for _ in range(3)]
         for stream in streams:
-            assert (await asked(stream)).startswith(b"HTTP/1.1 200")
+            await stream.send_all(BUSY)
+            assert (await stream.receive_some()).startswith(b"HTTP/1.1 100")
         async with await connect() as extra:
             said = b"".join([piece async for piece in extra])
         assert said.startswith(b"HTTP/1.1 503")
@@ -60,13 +64,30 @@ async def test_one_more_than_there_may_be_is_told_so_and_when_one_goes_another_c
                 except trio.BrokenResourceError:
                     pass
         for stream in streams:
-            assert (await asked(stream)).startswith(b"HTTP/1.1 200")
+            await stream.send_all(b"123456789")
+            assert (await stream.receive_some()).startswith(b"HTTP/1.1 405")
             await stream.aclose()
+
+
+async def test_when_all_are_taken_the_longest_idle_one_makes_room(services):
+    async with served(build_app(services[0]), at_once=4) as connect:
+        streams = [await connect() for _ in range(4)]
+        for stream in streams[1:]:
+            assert (await asked(stream)).startswith(b"HTTP/1.1 200")
+        assert (await asked(streams[1])).startswith(b"HTTP/1.1 200")  # now it has been idle least of all
+        new = []
+        for gone in (streams[0], streams[2]):
+            new.append(await connect())
+            assert (await asked(new[-1])).startswith(b"HTTP/1.1 200")
+            assert await gone.receive_some() == b""
+        for kept in (streams[3], streams[1], *new):
+            assert (await asked(kept)).startswith(b"HTTP/1.1 200")
+            await kept.aclose()
 
 
 def test_loopback_where_a_proxy_may_be_has_no_limit_of_its_own_unless_it_is_said():
     usual = ConnectionLimits()
-    assert usual.of_address("127.0.0.1") == usual.of_address("::1") == usual.at_once
+    assert usual.of_address("127.0.0.1") == usual.of_address("::1") > usual.at_once
     assert usual.of_address("203.0.113.9") < usual.at_once
     assert ConnectionLimits(per_address=5).of_address("127.0.0.1") == 5
 
