@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import peernode.edge.app  # noqa: F401  # all that can be refused is known then
 from peernode.chat import errors as chat
 from peernode.edge import errors as edge
 from peernode.edge import limits
@@ -47,8 +48,17 @@ def test_the_table_of_refusals_is_complete_and_right() -> None:
         client_errors.NotAllowed,
     }
     raised = [kind for kind in kinds if issubclass(kind, PeernodeError) and kind not in bases]
+    assert told >= {_status_and_code(kind) for kind in raised}
+    assert told <= {_status_and_code(kind) for kind in _descendants(PeernodeError)}
+
+
+def _status_and_code(kind: type[PeernodeError]) -> tuple[int, str]:
     # An error's row in the table of answers depends on nothing but its class.
-    assert told == {(verdict_of(kind.__new__(kind)).status, kind.code) for kind in raised}
+    return verdict_of(kind.__new__(kind)).status, kind.code
+
+
+def _descendants(kind: type[PeernodeError]) -> list[type[PeernodeError]]:
+    return [each for child in kind.__subclasses__() for each in (child, *_descendants(child))]
 
 
 @pytest.mark.real
