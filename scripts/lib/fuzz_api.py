@@ -7,6 +7,7 @@ import logging
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import structlog
@@ -45,16 +46,19 @@ def main() -> int:
 
 def _print(cases: Cases) -> None:
     table = Table(title="schemathesis, all checks")
-    for column in ("operation", "cases", "2xx", "3xx", "400", "401", "404", "other", "failures"):
+    named = (400, 401, 404, 405)
+    for column in ("operation", "cases", "2xx", "3xx", *map(str, named), "4xx", "5xx", "failures"):
         table.add_column(column, justify="left" if column == "operation" else "right")
     for label, statuses in sorted(cases.statuses.items()):
-        shown = {status: statuses[status] for status in (400, 401, 404)}
-        by_hundred = {hundred: sum(statuses[at] for at in statuses if at // 100 == hundred) for hundred in (2, 3)}
-        other = statuses.total() - sum(shown.values()) - sum(by_hundred.values())
+        hundreds = Counter({hundred: 0 for hundred in range(1, 6)})
+        for status, count in statuses.items():
+            hundreds[status // 100] += 0 if status in named else count
+        counts = [hundreds[2], hundreds[3], *(statuses[status] for status in named), hundreds[4], hundreds[5]]
         failed = sum(failure.startswith(f"{label}\n") for failure in cases.failures)
-        counts = (statuses.total(), *by_hundred.values(), *shown.values(), other, failed)
-        table.add_row(label, *(str(count) if count else "" for count in counts))
-    Console(width=120).print(table)
+        table.add_row(label, *(str(count) if count else "" for count in (statuses.total(), *counts, failed)))
+    Console(width=130).print(table)
+    fives = sum((statuses for statuses in cases.statuses.values()), Counter())
+    sys.stdout.write(f"5xx: {({at: count for at, count in sorted(fives.items()) if at >= 500}) or 'none'}\n")
 
 
 if __name__ == "__main__":
