@@ -24,8 +24,8 @@ from peernode.node import composition
 from peernode.wire.job_frames import ErrorFrame, FinishedFrame, OfferFrame, TokensFrame, decode_frame, encode_frame
 
 MIDWAY = 3
-# Longer than anybody waits.
-SILENT_S = 120.0
+# Longer than anybody here waits; it holds one of the slots for so long.
+SILENT_S = 20.0
 # Other processes make the file; there is no event to wait for.
 LOOK_S = 0.02
 _PAUSE = re.compile(rb"pause until ([a-z]+)")
