@@ -50,7 +50,7 @@ def _print(cases: Cases) -> None:
     for column in ("operation", "cases", "2xx", "3xx", *map(str, named), "4xx", "5xx", "failures"):
         table.add_column(column, justify="left" if column == "operation" else "right")
     for label, statuses in sorted(cases.statuses.items()):
-        hundreds = Counter({hundred: 0 for hundred in range(1, 6)})
+        hundreds = Counter[int]()
         for status, count in statuses.items():
             hundreds[status // 100] += 0 if status in named else count
         counts = [hundreds[2], hundreds[3], *(statuses[status] for status in named), hundreds[4], hundreds[5]]
