@@ -18,7 +18,7 @@ from peernode.edge.route_header import NAME as ROUTE
 
 EVERY = "*"
 MAX_AGE_S = 600
-METHODS = "GET, HEAD, POST"
+METHODS = "GET, HEAD, POST, DELETE"
 ALLOWED = (
     "Authorization",
     "Content-Type",
@@ -38,6 +38,7 @@ EXPOSED = (
     "Cost-Per-Unit",
     "X-Request-Id",
     "X-Generation-Id",
+    "X-Session-Id",
     "X-Peernode-Receipt",
     "Retry-After",
     "X-RateLimit-Limit",

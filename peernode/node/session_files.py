@@ -9,12 +9,10 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from peernode.edge.sessions.errors import TooManySessions
 from peernode.edge.sessions.memory import SessionName
 from peernode.edge.sessions.store import KeptSession
 
@@ -32,7 +30,6 @@ class SessionFiles:
         self.days = days
         self._root = root
         self._clock = clock
-        self._writing = threading.Lock()
         self._swept_s = -SWEEP_S
 
     def load(self, name: SessionName) -> bytes | None:
@@ -44,21 +41,18 @@ class SessionFiles:
 
     def save(self, name: SessionName, kept: bytes) -> None:
         path = self._path(name)
-        with self._writing:
-            if not path.exists() and len(self.list(name.owner)) >= self.per_key:
-                raise TooManySessions("This key keeps as many sessions as it may.", cause=f"{self.per_key}")
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            aside = path.with_name(f".{secrets.token_hex(8)}")
-            handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(kept)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.utime(aside, (self._clock(), self._clock()))
-                aside.replace(path)
-            finally:
-                aside.unlink(missing_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        aside = path.with_name(f".{secrets.token_hex(8)}")
+        handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(kept)
+                file.flush()
+                os.fsync(file.fileno())
+            os.utime(aside, (self._clock(), self._clock()))
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
 
     def delete(self, name: SessionName) -> bool:
         try:

@@ -20,7 +20,10 @@ class KeptSession:
 
 
 class SessionStore(Protocol):
-    """Sealed memories by owner and id; methods block. What was not used for ``days`` is gone."""
+    """Sealed memories by owner and id; methods block. What was not used for ``days`` is gone.
+
+    ``per_key`` is looked at when a session begins: some that begin at once may be one too many.
+    """
 
     per_key: int
     days: float
@@ -28,7 +31,7 @@ class SessionStore(Protocol):
     def load(self, name: SessionName) -> bytes | None: ...
 
     def save(self, name: SessionName, kept: bytes) -> None:
-        """Durable when it returns. Raises TooManySessions for a new one beyond ``per_key``."""
+        """Durable when it returns."""
         ...
 
     def delete(self, name: SessionName) -> bool:
