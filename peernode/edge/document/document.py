@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from peernode.edge.document import answer_forms, bodies, refusals
+from peernode.edge.document.answer_examples import EXAMPLES
 from peernode.edge.document.forms import Schema, text
 from peernode.edge.document.operations import OPERATIONS, Operation
 from peernode.edge.idempotency.layer import MAX_KEY
@@ -59,11 +60,18 @@ def document_of(app: FastAPI, *, anonymous: bool) -> dict[str, Any]:
             if operation is not None:
                 _complete(described, operation, anonymous=anonymous)
     made["components"] = {
-        "schemas": bodies.COMPONENTS | answer_forms.COMPONENTS | refusals.COMPONENTS,
+        "schemas": bodies.COMPONENTS | _shown(answer_forms.COMPONENTS) | refusals.COMPONENTS,
         "securitySchemes": {"key": _KEY},
     }
     made["security"] = _security("usual", anonymous=anonymous)
     return made
+
+
+def _shown(forms: Mapping[str, Schema]) -> dict[str, Schema]:
+    """``forms`` with what they look like."""
+    return {
+        name: {**form, **({"examples": [EXAMPLES[name]]} if name in EXAMPLES else {})} for name, form in forms.items()
+    }
 
 
 def _complete(described: dict[str, Any], operation: Operation, *, anonymous: bool) -> None:

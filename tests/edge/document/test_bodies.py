@@ -12,6 +12,7 @@ from jsonschema_rs import Draft202012Validator, meta
 from peernode.chat.errors import BadRequest
 from peernode.edge.completions.text_call import read_text_body
 from peernode.edge.document import answer_forms, bodies, examples, refusals
+from peernode.edge.document.answer_examples import EXAMPLES
 from peernode.edge.openai.chat_request import read_chat_body
 from peernode.edge.openai.embedding_call import read_embedding_call
 from peernode.edge.openai.fields import parse_object
@@ -197,3 +198,8 @@ def test_examples_are_good(name, shown):
     for body in shown.values():
         assert validator(name).is_valid(body)
         assert accepts(read, body) == (True, "")
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_answers_look_as_they_are_described(name):
+    assert not [error.message for error in validator(name).iter_errors(EXAMPLES[name])]
