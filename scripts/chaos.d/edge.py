@@ -2,7 +2,7 @@
 
 The crowd is a process of its own that yields to everything else (``nice 19``): on a small machine its own work would
 otherwise be measured. The client's time to the first token may rise by a fifth (medians); all of its requests must be
-served, nobody refused, and afterwards the node holds as few descriptors as before.
+served, nobody refused, and afterwards the node holds as few sockets as before.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from rich.console import Console
 
 LIB = Path(__file__).parents[1] / "lib"
 WORST_RATIO = 1.2
-MORE_DESCRIPTORS = 4
+MORE_SOCKETS = 4
 SETTLE_S = 60.0
 
 
@@ -40,7 +40,7 @@ class Phase:
 
     firsts: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
-    descriptors: int = 0
+    sockets: int = 0
     mib: float = 0.0
 
     @property
@@ -97,13 +97,13 @@ def measure(node: NodeProcess, client: Client, phase: Phase, answers: int) -> No
     began, cpu = time.monotonic(), proc.cpu_s(node.pid)
     phase.firsts += [client.first_ms() for _ in range(answers)]
     phase.cpu.append((proc.cpu_s(node.pid) - cpu) / (time.monotonic() - began))
-    phase.descriptors, phase.mib = proc.descriptors(node.pid), proc.rss_mib(node.pid)
+    phase.sockets, phase.mib = proc.sockets(node.pid), proc.rss_mib(node.pid)
 
 
 def settled(node: NodeProcess, before: int) -> int:
-    """Descriptors once those of the crowd are gone."""
+    """Sockets once those of the crowd are gone."""
     deadline = time.monotonic() + SETTLE_S
-    while (held := proc.descriptors(node.pid)) > before + MORE_DESCRIPTORS and time.monotonic() < deadline:
+    while (held := proc.sockets(node.pid)) > before + MORE_SOCKETS and time.monotonic() < deadline:
         time.sleep(0.1)
     return held
 
@@ -126,7 +126,7 @@ def run(options: argparse.Namespace, scratch: Path) -> int:
             client = Client(node, http, options.tokens)
             for _ in range(3):
                 client.first_ms()
-            before = proc.descriptors(node.pid)
+            before = proc.sockets(node.pid)
             quiet = idle_cpu(node, options.quiet)
             for _ in range(options.turns):
                 measure(node, client, calm, options.answers)
@@ -137,8 +137,8 @@ def run(options: argparse.Namespace, scratch: Path) -> int:
                 quiet_crowd = idle_cpu(node, options.quiet)
         if crowded.p50 > WORST_RATIO * calm.p50:
             broken.append(f"time to first token {crowded.p50 / calm.p50:.2f} times the calm one, at most {WORST_RATIO}")
-        if held > before + MORE_DESCRIPTORS:
-            broken.append(f"{held} descriptors afterwards, {before} before")
+        if held > before + MORE_SOCKETS:
+            broken.append(f"{held} sockets afterwards, {before} before")
         if counts["refused"] or counts["broken"]:
             broken.append(f"of the crowd: {dict(counts)}")
         if node.stop():
@@ -148,16 +148,16 @@ def run(options: argparse.Namespace, scratch: Path) -> int:
     finally:
         node.kill()
     if calm.firsts and crowded.firsts:
-        columns = ("", "answers", "first token p50 ms", "p90 ms", "CPU of the node", "descriptors", "MiB")
+        columns = ("", "answers", "first token p50 ms", "p90 ms", "CPU of the node", "sockets", "MiB")
         table = make_table(f"{options.idle} idle and {options.slow} slow connections", *columns)
         for name, phase in (("calm", calm), ("crowded", crowded)):
             times = f"{phase.p50:.1f}", f"{percentile(phase.firsts, 0.9):.1f}"
-            load = f"{statistics.mean(phase.cpu):.2f}", str(phase.descriptors), f"{phase.mib:.0f}"
+            load = f"{statistics.mean(phase.cpu):.2f}", str(phase.sockets), f"{phase.mib:.0f}"
             table.add_row(name, str(len(phase.firsts)), *times, *load)
         console = Console(width=120)
         console.print(table)
         ratio = crowded.p50 / calm.p50
-        console.print(f"ratio of the medians {ratio:.3f}; descriptors afterwards {held}; crowd {dict(counts)}")
+        console.print(f"ratio of the medians {ratio:.3f}; sockets afterwards {held}; crowd {dict(counts)}")
         console.print(
             f"CPU with nobody there {quiet:.3f}, with {options.idle} idle connections {quiet_crowd:.3f} of a core"
         )
