@@ -103,3 +103,9 @@ def test_order_is_kept(role):
     request = ChatRequest(tuple(said(role, f"{at:03} " + "x" * 100) for at in range(30)))
     kept = [message.content[:3] for message in middle_out(request, 0.4).messages]
     assert kept == sorted(kept)
+
+
+def test_a_prompt_without_a_template_is_left_alone():
+    ids = ChatRequest((Message("tokens", " ".join(["17"] * 500)),))
+    gap = ChatRequest((Message("prefix", "a" * 500), Message("suffix", "b" * 500)))
+    assert middle_out(ids, 0.5) is middle_out(gap, 0.5) is None

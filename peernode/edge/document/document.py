@@ -16,7 +16,8 @@ from peernode.edge.idempotency.layer import MAX_KEY
 
 _ABOUT = (
     "One node, four dialects: the path alone says how a client is spoken to. Every answer has a receipt. "
-    "Parameters that are not described here are ignored; null is the same as leaving a parameter out."
+    "Parameters that are not described here are ignored; null is the same as leaving a parameter out. "
+    "Requests to every path may also come sealed to the node's own key (docs/security.md)."
 )
 _KEY = {
     "type": "http",
@@ -47,6 +48,8 @@ _OF_JOBS = {
     "Cost-Per-Unit": "Credits for a token of the answer.",
     "X-Generation-Id": "The id for GET /api/v1/generation.",
     "X-Peernode-Receipt": "The digest of the receipt.",
+    "X-Session-Id": "The kept conversation, where there is one.",
+    "Idempotent-Replayed": "``true``: this is the answer to an earlier request with the same Idempotency-Key.",
     "X-Peernode-Route": "How the provider was chosen, if that was asked for: JSON.",
 }
 
