@@ -110,7 +110,7 @@ def _through_routers(it: Asker, net: Internet, places: Places) -> str:
 @ROWS.row(
     87,
     "Discovery on a LAN, AutoNAT",
-    "found by mDNS, told of nobody; with a third's help a node finds that it is public",
+    "two that were told of nobody find each other by mDNS, and by asking each other that they are public",
 )
 def _(it: Asker) -> str:
     try:
@@ -120,6 +120,6 @@ def _(it: Asker) -> str:
             for node, other in ((one, two), (two, one)):
                 node.wait_for("peer_connected", where=lambda line, other=other: line["peer"] == other.peer_id)
             known = soon(lambda: [line for line in (*one.log, *two.log) if line["event"] == "reachability"])
-            return f"found each other; asked around: {known[0]['reach']} (QUIC stays off: docs/decisions.md)"
+            return f"found each other; asked around: {known[0]['reach']} (TCP; QUIC stays off: docs/decisions.md)"
     except NoNamespaces as why:
         return only_told(it, why)
