@@ -7,6 +7,7 @@ import io
 import secrets
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             node.wait_for("peer_offers", where=lambda line: {CHAT, EMBEDDER, SEEING} <= set(line["models"]))
             node.wait_for_offer(frail.peer_id)
         yield Place(edge, hasty, _keys(edge), gates)
-        assert [node.stop() for node in nodes] == [0] * len(nodes)
+        with ThreadPoolExecutor() as pool:
+            codes = list(pool.map(NodeProcess.stop, nodes))
+        assert codes == [0] * len(nodes)
     finally:
         for node in nodes:
             node.kill()

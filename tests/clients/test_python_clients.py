@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.clients.conftest import CHAT, Place
+from tests.clients.conftest import CHAT, SEEING, Place, image_url
 from tests.clients.programs import RUN_S, Seen, clean_environment, run_program
 from tests.python_packages import python_with
 
@@ -112,8 +113,11 @@ class TestLLM:
     @staticmethod
     def home(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder = tmp_path_factory.mktemp("llm")
-        known = {"model_id": "peernode", "model_name": CHAT, "api_base": place.base, "supports_schema": True}
-        (folder / "extra-openai-models.yaml").write_text(json.dumps([known]))  # JSON is YAML
+        known = [
+            {"model_id": "peernode", "model_name": CHAT, "api_base": place.base, "supports_schema": True},
+            {"model_id": "seeing", "model_name": SEEING, "api_base": place.base, "vision": True},
+        ]
+        (folder / "extra-openai-models.yaml").write_text(json.dumps(known))  # JSON is YAML
         return folder
 
     def ask(self, home: Path, *words: str) -> str:
@@ -143,3 +147,12 @@ class TestLLM:
             home, "-m", "peernode", "Name a colour.", "-o", "max_tokens", "40", "--schema", json.dumps(schema)
         )
         assert json.loads(said)["colour"] in COLOURS
+
+    def test_an_image_reaches_the_model(self, home: Path) -> None:
+        picture = home / "red.png"
+        picture.write_bytes(base64.b64decode(image_url("red").partition(",")[2]))
+        asked = ("-m", "seeing", "What is this?", "-o", "max_tokens", "2")
+        self.ask(home, *asked)
+        self.ask(home, *asked, "-a", str(picture))
+        blind, seeing = json.loads(self.ask(home, "logs", "--json", "-n", "2"))
+        assert seeing["input_tokens"] > blind["input_tokens"]
