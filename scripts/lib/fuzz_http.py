@@ -20,7 +20,10 @@ from pathlib import Path
 import httpx
 import proc
 import trio
+from hpack import Decoder, HPACKError
 from http_cases import Case, make_case
+from hyperframe.exceptions import HyperframeError
+from hyperframe.frame import Frame, HeadersFrame
 from nodes import NodeProcess
 
 CASES, SEED = 20_000, 1
@@ -47,8 +50,10 @@ async def send(host: str, port: int, case: Case) -> bytes:
     async with stream:
         try:
             async with trio.open_nursery() as nursery:
-                patience_s = UNSURE_S if case.kind in UNSURE else FIRST_S
-                nursery.start_soon(_read, stream, said, patience_s, nursery.cancel_scope)
+                first_s = UNSURE_S if case.kind in UNSURE else FIRST_S
+                # Over HTTP/2 the settings are the first word, and no answer yet.
+                further_s = UNSURE_S if case.kind == "http2" else QUIET_S
+                nursery.start_soon(_read, stream, said, (first_s, further_s), nursery.cancel_scope)
                 for piece in case.pieces:
                     await stream.send_all(piece)
                     await trio.sleep(case.pause_s)
@@ -61,9 +66,11 @@ async def send(host: str, port: int, case: Case) -> bytes:
     return bytes(said)
 
 
-async def _read(stream: trio.SocketStream, said: bytearray, patience_s: float, scope: trio.CancelScope) -> None:
+async def _read(
+    stream: trio.SocketStream, said: bytearray, patience_s: tuple[float, float], scope: trio.CancelScope
+) -> None:
     while True:
-        with trio.move_on_after(QUIET_S if said else patience_s) as quiet:
+        with trio.move_on_after(patience_s[bool(said)]) as quiet:
             piece = await stream.receive_some()
             if not piece:
                 break
@@ -75,7 +82,7 @@ async def _read(stream: trio.SocketStream, said: bytearray, patience_s: float, s
 
 def judge(case: Case, said: bytes) -> str:
     """How it ended. Raises Broken."""
-    statuses = [int(status) for status in _STATUS.findall(said)]
+    statuses = [int(status) for status in _STATUS.findall(said)] or statuses_of_frames(said)
     wrong = [status for status in statuses if status >= 500 and not (status == 501 and case.kind in _MAY_501)]
     if wrong:
         raise Broken(f"{case.kind}: status {wrong[0]} for {case.pieces[0][:200]!r}: {said[:300]!r}")
@@ -85,6 +92,22 @@ def judge(case: Case, said: bytes) -> str:
 
 
 _MAY_501 = {"codings", "damaged", "headers", "chunked"}
+
+
+def statuses_of_frames(said: bytes) -> list[int]:
+    """Those of the answers in a stream of HTTP/2, up to where it cannot be read."""
+    found, at, decoder = [], 0, Decoder()
+    try:
+        while len(said) - at >= 9:
+            frame, length = Frame.parse_frame_header(memoryview(said)[at : at + 9])
+            frame.parse_body(memoryview(said)[at + 9 : at + 9 + length])
+            at += 9 + length
+            if isinstance(frame, HeadersFrame):
+                headers = decoder.decode(frame.data)
+                found += [int(value) for name, value in headers if name == ":status"]
+    except (HyperframeError, HPACKError, ValueError):
+        pass
+    return found
 
 
 async def attack(host: str, port: int, cases: Iterable[Case], *, at_once: int = AT_ONCE) -> Counter[tuple[str, str]]:

@@ -139,12 +139,31 @@ def _frame(rng: Rng) -> bytes:
     return struct.pack(">I", length)[1:] + bytes([kind, flags]) + struct.pack(">I", rng.randrange(9)) + body
 
 
+def _h2_get(stream: int, flags: int = 5) -> bytes:
+    """The frame of a GET of ``/`` from localhost; flags 5 end the headers and the stream."""
+    block = b"\x82\x84\x86\x41\x09localhost"
+    return struct.pack(">I", len(block))[1:] + bytes([1, flags]) + struct.pack(">I", stream) + block
+
+
 def _http2(rng: Rng) -> tuple[bytes, ...]:
-    settings = b"\0\0\0\4\0\0\0\0\0"
-    head = b"\0\0\x06\1\5\0\0\0\1\x82\x84\x86\x41\1a"  # GET / of authority "a"
-    floods = [settings, b"\0\0\x08\6\0\0\0\0\0" + bytes(8), head + b"\0\0\4\3\0\0\0\0\1\0\0\0\x08"]
+    window_0 = b"\0\0\x06\4\0\0\0\0\0" + b"\0\4\0\0\0\0"
+    settings = rng.choice([b"\0\0\0\4\0\0\0\0\0"] * 3 + [window_0])
+    reset = b"\0\0\4\3\0\0\0\0\1\0\0\0\x08"
+    gets = b"".join(_h2_get(1 + 2 * number) for number in range(rng.randrange(1, 40)))
+    floods = [settings, b"\0\0\x08\6\0\0\0\0\0" + bytes(8), _h2_get(1) + reset]
     frames = b"".join(_frame(rng) for _ in range(20))
-    return PREFACE + settings, rng.choice([frames, rng.choice(floods) * 300, good(rng) + _noise(rng, 500)])
+    more = rng.choice(
+        [
+            gets,
+            gets,
+            gets + frames,
+            frames,
+            rng.choice(floods) * 300,
+            _h2_get(1, 4) + frames,
+            good(rng) + _noise(rng, 500),
+        ]
+    )
+    return PREFACE + settings, more
 
 
 def _upgrade(rng: Rng) -> tuple[bytes, ...]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import h2.config
+import h2.connection
 import pytest
-from fuzz_http import Broken, judge
+from fuzz_http import Broken, judge, statuses_of_frames
 from http_cases import KINDS, make_case
 
 ANSWER = b"HTTP/1.1 %d Something\r\ncontent-length: 0\r\n\r\n"
@@ -38,3 +40,20 @@ def test_an_unknown_coding_may_be_called_not_implemented_and_nothing_else_may():
     assert judge(case_of("codings"), ANSWER % 501) == "501"
     with pytest.raises(Broken):
         judge(case_of("bodies"), ANSWER % 501)
+
+
+def test_answers_in_frames_are_read_too():
+    server = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+    client = h2.connection.H2Connection()
+    client.initiate_connection()
+    server.initiate_connection()
+    for number in (1, 3):
+        client.send_headers(number, [(":method", "GET"), (":path", "/"), (":scheme", "http"), (":authority", "a")])
+    server.receive_data(client.data_to_send())
+    server.send_headers(1, [(":status", "200")], end_stream=True)
+    server.send_headers(3, [(":status", "500")], end_stream=True)
+    said = server.data_to_send()
+    assert statuses_of_frames(said) == [200, 500]
+    assert statuses_of_frames(said[:-1] + b"x" * 50)[:1] == [200]
+    with pytest.raises(Broken, match="500"):
+        judge(case_of("http2"), said)
