@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from conformance_asking import ROUTER, TINY, USER, Asker, Rows
-from conformance_strain import come_back
+from conformance_asking import ROUTER, SEES, TINY, USER, Asker, Rows
+from conformance_strain import come_back, wait_well
 
 ROWS = Rows()
 
@@ -67,20 +67,21 @@ def _(it: Asker) -> None:
         assert it.get(path)["data"][0]["id"] == it.model
 
 
-@ROWS.row(10, "The list follows providers that come and go", "kill -9 of the one that sees, and back")
+@ROWS.row(10, "The list follows providers that come and go", "kill -9 of one, and back: its model goes and comes")
 def _(it: Asker) -> None:
-    def listed() -> tuple[int, bool]:
-        model = it.get(f"/v1/models/{it.model}")
-        return model["nodes_available"], "image" in model["architecture"]["input_modalities"]
+    def listed() -> dict[str, int]:
+        names = (it.model, SEES)
+        return {each["id"]: each["nodes_available"] for each in it.get("/v1/models")["data"] if each["id"] in names}
 
     seeing = it.providers[1]
-    assert listed() == (2, True)
+    assert listed() == {it.model: 2, SEES: 1}
     seeing.kill()
     # Whoever was to be asked first, and could not be, is off the list at once; else when its lease is over.
     assert it.chat(provider={"order": [seeing.peer_id]})["provider"] == it.providers[0].peer_id
-    assert listed() == (1, False)
+    assert listed() == {it.model: 1}
     come_back(it, seeing)
-    assert listed() == (2, True)
+    wait_well(it, seeing, SEES)
+    assert listed() == {it.model: 2, SEES: 1}
 
 
 @ROWS.row(11, "prompt, answered with choices[].text", "says what the same words as a message get")

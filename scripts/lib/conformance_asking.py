@@ -18,6 +18,8 @@ CHAT = "/v1/chat/completions"
 ROUTER = "/api/v1/chat/completions"
 # The model that the two providers have in different files, at different prices.
 TINY = "tiny"
+# The one that sees images; the second provider alone has it.
+SEES = "sees"
 # A token for each byte: these end an answer, and without them none ends before its length.
 ENDLESS = {"0": -100, "2": -100}
 

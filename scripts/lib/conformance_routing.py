@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import Any
 
 import httpx
-from conformance_asking import CHAT, ENDLESS, ROUTER, TINY, Asker, Rows
+from conformance_asking import CHAT, ENDLESS, ROUTER, SEES, TINY, Asker, Rows
 from conformance_network import CHEAP, DEAR
 from conformance_request import TOOL
 from conformance_strain import busy, wait_well
@@ -36,7 +36,7 @@ def _(it: Asker) -> str:
     for name in ("auto", f"{it.model}:nitro"):
         assert len({each["provider"] for each in it.considered(model=name)}) == len(it.providers)
     for name in ("4ever/auto", "openrouter/auto", None):
-        assert it.chat(ROUTER, model=name)["model"] in {it.model, TINY}
+        assert it.chat(ROUTER, model=name)["model"] in {it.model, TINY, SEES}
     return f"fastest is {by_time[0]['model']}"
 
 
@@ -182,10 +182,12 @@ def crowd(it: Asker, ask: Callable[[], httpx.Response], meanwhile: Callable[[], 
 def _(it: Asker) -> str:
     cached = []
     for number, node in enumerate(it.providers):
-        turns = [{"role": "user", "content": f"Story {number}. " + f"The {number}. hare ran on and on. " * 60}]
+        turns = [{"role": "user", "content": f"Story {number}. " + f"The {number}. hare ran on and on. " * 120}]
         first = it.chat(messages=turns, provider={"order": [node.peer_id]})
         assert first["provider"] == node.peer_id
         turns += [first["choices"][0]["message"], {"role": "user", "content": "And then?"}]
+        hits = {each["provider"]: each["hits"] for each in it.considered(messages=turns, max_tokens=1)}
+        assert [peer for peer, tokens in hits.items() if tokens] == [node.peer_id]
         second = it.chat(messages=turns)
         assert second["provider"] == node.peer_id
         cached.append(second["usage"]["prompt_tokens_details"]["cached_tokens"])
