@@ -330,6 +330,7 @@ class Node:
             nodes=self._nodes,
             statements=self._statements,
             sessions=self._sessions(),
+            sealing=self._identity,
             fee=self._config.prices.fee,
         )
 
