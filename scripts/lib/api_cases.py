@@ -28,6 +28,7 @@ TOGETHER = (
     "logit_bias names a token that the model does not know.",
     "top_logprobs needs logprobs to be true.",
     "tool_choice names a function that is not among the tools.",
+    "tool_choice allows a function that is not among the tools.",
     "tool_choice requires a call, and there are no tools.",
     "Two tools have one name.",
     "A required tool call leaves no room for response_format.",
@@ -35,6 +36,8 @@ TOGETHER = (
     "The model reads only text.",
     "The response format cannot be served.",
     "session_id must be a UUID.",
+    "A session has one answer to a question.",
+    "The model makes no embeddings.",
     "Image URLs are not fetched",
     "input holds nothing to answer.",
     "function.arguments is not the JSON of an object.",
@@ -84,7 +87,9 @@ class Cases:
             left = least - self.total
             if left <= 0 and number:
                 return
-            self._round(seed + number, max(5, left // 30), first if number == 0 else ("fuzzing",))
+            # The corners alone are more than most want.
+            drawn = max(5, least // 200 if number == 0 and corners else left // 30)
+            self._round(seed + number, drawn, first if number == 0 else ("fuzzing",))
 
     def _round(self, seed: int, examples: int, phases: tuple[str, ...]) -> None:
         schema = schemathesis.openapi.from_url(
