@@ -9,27 +9,15 @@ import random
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from functools import partial
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import structlog
 import trio
-from starlette.types import ASGIApp
 
-from peernode.edge.admin import build_admin_app
-from peernode.edge.app import AppLimits, build_app
-from peernode.edge.bind import Bind, is_loopback
-from peernode.edge.connections import ConnectionLimits
 from peernode.edge.credit_routes import credit_router
-from peernode.edge.image_fetcher import DomainFetcher, NoFetcher
 from peernode.edge.log_routes import log_router
 from peernode.edge.recovery_routes import recovery_router
-from peernode.edge.serve import serve_app
-from peernode.edge.services import EdgeServices, JobLimits, Readiness
-from peernode.edge.sessions.session import Sessions
-from peernode.edge.tools.plugins import installed_tools
-from peernode.edge.tools.pricing_info import PricingInfo
-from peernode.ledger import Books, ReceiptRecord, ReceiptStore
+from peernode.ledger import Books, ReceiptStore
 from peernode.market.advertising import Advertiser
 from peernode.market.candidates import Candidates
 from peernode.market.coordinator import Coordinator
@@ -45,19 +33,18 @@ from peernode.market.service import JobService
 from peernode.market.streaming import Producer
 from peernode.mesh import Mesh
 from peernode.node.admin_view import AdminView
-from peernode.node.catalog import NetworkCatalog
 from peernode.node.clients import Clients
 from peernode.node.config import NodeConfig
 from peernode.node.credit import NodeCredit
-from peernode.node.descriptors import make_room
-from peernode.node.home import AdminAccess, Home
+from peernode.node.edge_parts import NodeReadiness, edge_services
+from peernode.node.home import Home
+from peernode.node.http_ports import HttpPorts
 from peernode.node.keyfile import load_or_create
 from peernode.node.node_list import NodeList
 from peernode.node.own_engines import OwnEngines
 from peernode.node.own_log import OwnLog, check_log
 from peernode.node.peer_news import tell_peer_news
 from peernode.node.recovery import NodeRecovery
-from peernode.node.session_files import SessionFiles
 from peernode.node.statements import NodeStatements
 from peernode.telemetry import configure_logging
 from peernode.wire.identity import Identity
@@ -65,8 +52,6 @@ from peernode.wire.job_frames import PROTOCOL as JOB_PROTOCOL
 
 log = structlog.get_logger(__name__)
 
-# The HTTP servers close after the last job; what is left then is idle connections.
-HTTP_GRACE_S = 2.0
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -101,8 +86,6 @@ class Node:
         rng = random.Random(secrets.randbits(128))
         network = config.network
         self._config = config
-        self._home = home
-        self._store = store
         self._engines = OwnEngines(config, rng=rng)
         models = OwnModels(self._engines.models)
         self._mesh = Mesh(
@@ -179,8 +162,6 @@ class Node:
             release=self._clients.release,
             running=self._coordinator.requests.__contains__,
         )
-        self._statements = NodeStatements(identity, network=network, models=models, clock_ms=_now_ms)
-        self._nodes = NodeList(self._mesh, models, clock=time.time)
         self._log = OwnLog(
             store.database,
             identity=identity,
@@ -211,6 +192,25 @@ class Node:
             credit_note=self._credit.view.note_of,
             log=self._log,
         )
+        services = edge_services(
+            config,
+            home=home,
+            identity=identity,
+            store=store,
+            clients=self._clients,
+            candidates=self._candidates,
+            readiness=NodeReadiness(self._engines, self._provider, self._candidates),
+            nodes=NodeList(self._mesh, models, clock=time.time),
+            statements=NodeStatements(identity, network=network, models=models, clock_ms=_now_ms),
+        )
+        self._http = HttpPorts(
+            config,
+            home=home,
+            services=services,
+            clients=self._clients,
+            admin=self._admin,
+            further=[recovery_router(self._recovery), credit_router(self._credit.view), log_router(self._log)],
+        )
 
     async def run(self) -> None:
         """Start everything, wait for a signal, drain, stop. Raises ExceptionGroup of whatever a part could not do."""
@@ -235,54 +235,18 @@ class Node:
         nursery.start_soon(self._recovery.run)
         nursery.start_soon(tell_peer_news, self._mesh.directory, self._mesh.peer_id)
         async with trio.open_nursery() as servers:
-            await self._listen(servers, stop_http)
+            await self._http.listen(servers, stop_http)
+            log.info(
+                "node_started",
+                peer_id=self._mesh.peer_id,
+                network=self._config.network,
+                addresses=self._mesh.addresses(),
+                http=self._admin.http,
+                models=[engine.model_id for engine in self._engines.engines],
+            )
             await stopping.wait()
             await self._drain()
             stop_http.set()
-
-    async def _listen(self, servers: trio.Nursery, stop: trio.Event) -> None:
-        """Open the admin port, and the public one unless it is off; then say where."""
-        services = self._edge_services()
-        token = secrets.token_urlsafe(32)
-        admin_app = build_admin_app(
-            services,
-            self._admin,
-            token,
-            further=[recovery_router(self._recovery), credit_router(self._credit.view), log_router(self._log)],
-        )
-
-        async def start(app: object, bind: Bind, name: str, limits: ConnectionLimits) -> Bind:
-            served = partial(serve_app, app, bind, stop=stop, grace_s=HTTP_GRACE_S, name=name, limits=limits)  # type: ignore[arg-type]
-            actual: Bind = await servers.start(served)
-            return actual
-
-        if (public := self._config.http_bind) is not None:
-            app, limits = self._public_app(services, public), self._config.limits.of_connections
-            make_room(limits.at_once)
-            self._admin.http = f"http://{await start(app, public, 'http', limits)}"
-        admin = await start(admin_app, Bind("127.0.0.1", 0), "admin", ConnectionLimits())
-        self._home.write_admin(AdminAccess(f"http://{admin}", token, self._admin.status()["pid"]))
-        log.info(
-            "node_started",
-            peer_id=self._mesh.peer_id,
-            network=self._config.network,
-            addresses=self._mesh.addresses(),
-            http=self._admin.http,
-            models=[engine.model_id for engine in self._engines.engines],
-        )
-
-    def _public_app(self, services: EdgeServices, public: Bind) -> ASGIApp:
-        beyond = not is_loopback(public.host)
-        if beyond:
-            self._clients.warn_of_open_bind(public)
-        access, bounds = self._config.access, self._config.limits
-        return build_app(
-            services,
-            hosts=[public.host, *access.hosts],
-            addresses=beyond,
-            origins=access.origins,
-            limits=AppLimits(bounds.body_bytes, bounds.body_s, bounds.turns),
-        )
 
     async def _news(self) -> None:
         """Return when there is something that others should hear of this node at once."""
@@ -311,55 +275,6 @@ class Node:
         if candidate.local:
             return LocalRunner(provider=self._provider, desk=self._desk, ordered=ordered)
         return RemoteRunner(identity=self._identity, mesh=self._mesh, desk=self._desk, ordered=ordered)
-
-    def _edge_services(self) -> EdgeServices:
-        limits = self._config.limits
-        catalog = NetworkCatalog(self._candidates, clock=time.time, fee=self._config.prices.fee)
-        return EdgeServices(
-            runner=self._clients.runner,
-            catalog=catalog,
-            receipts=_Receipts(self._store),
-            ready=self._readiness,
-            limits=JobLimits(limits.first_token_s, limits.job_s),
-            images=DomainFetcher(domains) if (domains := self._config.image_domains) else NoFetcher(),
-            peers=self._candidates.peers,
-            accounts=self._clients.accounts,
-            anonymous=self._config.access.anonymous,
-            free_allowance=self._clients.free_allowance,
-            tools=(PricingInfo(catalog), *installed_tools()),
-            nodes=self._nodes,
-            statements=self._statements,
-            sessions=self._sessions(),
-            sealing=self._identity,
-            fee=self._config.prices.fee,
-        )
-
-    def _sessions(self) -> Sessions | None:
-        kept = self._config.sessions
-        files = SessionFiles(self._home.sessions_folder, per_key=kept.per_key, days=kept.days, clock=time.time)
-        return Sessions(files, busy_s=self._config.limits.job_s) if kept.per_key else None
-
-    def _readiness(self) -> Readiness:
-        """A node is ready when some model can be asked through it; a provider, when its own models are loaded."""
-        reasons = list(self._engines.missing())
-        if self._provider.draining:
-            reasons.append("the node is going away")
-        elif not self._candidates.offerings():
-            reasons.append("no model is on offer yet")
-        return Readiness(not reasons, (*reasons, *self._engines.loading()))
-
-
-class _Receipts:
-    """The edge's ReceiptLookup; SQLite blocks, so it runs in a thread."""
-
-    def __init__(self, store: ReceiptStore) -> None:
-        self._store = store
-
-    async def find(self, request_id: str) -> Sequence[ReceiptRecord]:
-        return await trio.to_thread.run_sync(self._store.find, request_id)
-
-    async def recent(self, limit: int) -> Sequence[ReceiptRecord]:
-        return await trio.to_thread.run_sync(lambda: self._store.list(limit=limit))
 
 
 async def _heed(signals: AsyncIterator[int], stopping: trio.Event, everything: trio.CancelScope) -> None:
