@@ -38,6 +38,7 @@ TOGETHER = (
     "session_id must be a UUID.",
     "A session has one answer to a question.",
     "The model makes no embeddings.",
+    "The model makes embeddings and does not chat.",
     "Image URLs are not fetched",
     "input holds nothing to answer.",
     "function.arguments is not the JSON of an object.",
