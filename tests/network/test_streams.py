@@ -14,6 +14,8 @@ from peernode.ledger import ReceiptRecord, ReceiptStore
 from tests.network.conftest import MODEL_ID, Network
 
 pytestmark = pytest.mark.real
+# An answer ends when it is cut or at its limit, and never by itself.
+ENDLESS = {"2": -100}
 
 
 def test_eight_clients_stream_at_the_same_time(network: Network) -> None:
@@ -24,9 +26,10 @@ def test_eight_clients_stream_at_the_same_time(network: Network) -> None:
         body = {
             "model": MODEL_ID,
             "messages": [{"role": "user", "content": f"Tell a story about the number {number}."}],
-            "max_tokens": 40,
+            "max_tokens": 100,  # far longer than the eight take to come
             "temperature": 0.7,
             "seed": number,
+            "logit_bias": ENDLESS,
         }
         for chunk in chat_stream(network.edge.url, body):
             if chunk["choices"] and chunk["choices"][0]["delta"].get("content"):
@@ -51,7 +54,7 @@ def test_a_client_that_hangs_up_frees_its_slot_and_is_billed_for_what_was_sent(n
         "model": MODEL_ID,
         "messages": [{"role": "user", "content": "Count to a thousand."}],
         "max_tokens": 900,
-        "logit_bias": {"2": -100},  # it must not end by itself
+        "logit_bias": ENDLESS,
     }
     seen = 0
     with (
