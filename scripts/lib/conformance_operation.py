@@ -65,7 +65,7 @@ def _(it: Asker) -> str:
     names = {model["name"]: model for model in found["models"]}
     assert names["fast"]["fits"]
     assert names["fast"]["architecture"] == "llama"
-    assert "projector" in names["projector"]["problem"]
+    assert "projector" in names["mmproj-mlp"]["problem"]
     assert found["node"]["peer_id"] == it.edge.peer_id
     assert found["node"]["reachability"]["reach"] in ("off", "unknown", "public", "private")
     assert found["machine"]["llama_cpp"]
