@@ -13,12 +13,11 @@ import trio.testing
 from peernode.chat import errors
 from peernode.chat.embedding_request import vector_line
 from peernode.chat.events import Failed, Finished, Tokens, Usage
-from peernode.edge.accounts import NoAccounts
 from peernode.edge.idempotency import kept_answers
 from peernode.edge.leave import Leave
-from peernode.ledger.client_key import ClientKey, KeyLimits, new_key_text
-from peernode.market.client_errors import UnknownKey
+from peernode.ledger.client_key import new_key_text
 from tests.edge.conftest import BODY, RECEIPT
+from tests.edge.known_keys import KnownKeys
 
 ONE, OTHER = new_key_text(secrets.token_bytes), new_key_text(secrets.token_bytes)
 FINISHED = Finished("stop", Usage(10, 2, 4))
@@ -38,17 +37,10 @@ DIALECTS = {
 }
 
 
-class TwoKeys(NoAccounts):
-    async def recognise(self, offered):
-        if offered.text not in (ONE.text, OTHER.text):
-            raise UnknownKey("This is not a key of this node.")
-        return ClientKey(offered.id, "app", 0, KeyLimits())
-
-
 @pytest.fixture
 def services(services):
     made, runner, shelf = services
-    return replace(made, accounts=TwoKeys()), runner, shelf
+    return replace(made, accounts=KnownKeys(ONE, OTHER)), runner, shelf
 
 
 def keyed(key="k-1", who=None):

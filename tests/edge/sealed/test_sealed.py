@@ -14,13 +14,12 @@ from nacl.exceptions import CryptoError
 
 from peernode.chat.errors import ProviderFailed
 from peernode.chat.events import Failed, Started
-from peernode.edge.accounts import NoAccounts
 from peernode.edge.errors import NoRoom
 from peernode.edge.sealed.seen import WINDOW_S, Seen
-from peernode.ledger.client_key import ClientKey, KeyLimits, new_key_text
-from peernode.market.client_errors import UnknownKey
+from peernode.ledger.client_key import new_key_text
 from peernode.wire.identity import Identity
 from peernode.wire.sealed import CONTENT_TYPE, AnswerOpener, AnswerSealer, BadSeal
+from tests.edge.known_keys import KnownKeys
 
 NODE, OTHER = Identity.from_seed(bytes(range(32))), Identity.from_seed(bytes(range(1, 33)))
 KEY = new_key_text(secrets.token_bytes)
@@ -39,13 +38,6 @@ def _reader():
 reader = _reader()
 
 
-class OneKey(NoAccounts):
-    async def recognise(self, offered):
-        if offered.text != KEY.text:
-            raise UnknownKey("This is not a key of this node.")
-        return ClientKey(KEY.id, "client", 0, KeyLimits())
-
-
 class Clock:
     ahead = 0.0
 
@@ -61,7 +53,7 @@ def clock():
 @pytest.fixture
 def services(services, clock):
     made, runner, shelf = services
-    changed = replace(made, accounts=OneKey(), anonymous="no", sealing=NODE, clock=clock)
+    changed = replace(made, accounts=KnownKeys(KEY), anonymous="no", sealing=NODE, clock=clock)
     clock.ahead = -1.0  # the node was started a second ago
     return changed, runner, shelf
 

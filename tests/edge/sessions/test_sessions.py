@@ -13,23 +13,15 @@ import trio
 
 from peernode.chat.errors import ProviderFailed
 from peernode.chat.events import Failed, Started, Tokens
-from peernode.edge.accounts import NoAccounts
 from peernode.edge.sessions.session import MAX_SAID_BYTES, Sessions
-from peernode.ledger.client_key import ClientKey, KeyLimits, new_key_text
-from peernode.market.client_errors import UnknownKey
+from peernode.ledger.client_key import new_key_text
 from peernode.node.session_files import DAY_S, SWEEP_S, SessionFiles
+from tests.edge.known_keys import KnownKeys
 
 ALICE, BOB = new_key_text(secrets.token_bytes), new_key_text(secrets.token_bytes)
 SECRET, OTHER = (base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2))
 PER_KEY, DAYS = 3, 10
 CHAT = "/v1/chat/completions"
-
-
-class TwoKeys(NoAccounts):
-    async def recognise(self, offered):
-        if offered.text not in (ALICE.text, BOB.text):
-            raise UnknownKey("This is not a key of this node.")
-        return ClientKey(offered.id, "client", 0, KeyLimits())
 
 
 class Clock:
@@ -48,7 +40,7 @@ def clock():
 def services(services, tmp_path, clock):
     made, runner, shelf = services
     files = SessionFiles(tmp_path / "sessions", per_key=PER_KEY, days=DAYS, clock=clock)
-    return replace(made, accounts=TwoKeys(), sessions=Sessions(files, busy_s=600)), runner, shelf
+    return replace(made, accounts=KnownKeys(ALICE, BOB), sessions=Sessions(files, busy_s=600)), runner, shelf
 
 
 def words(text):

@@ -11,30 +11,22 @@ import trio.testing
 
 from peernode.chat import errors
 from peernode.chat.events import Failed, Finished, Tokens, Usage
-from peernode.edge.accounts import NoAccounts
 from peernode.edge.leave import Leave
 from peernode.edge.streams import tape as tapes
 from peernode.edge.streams.tape import Shelf, Tape
-from peernode.ledger.client_key import ClientKey, KeyLimits, new_key_text
-from peernode.market.client_errors import UnknownKey
+from peernode.ledger.client_key import new_key_text
 from tests.edge.conftest import RECEIPT
+from tests.edge.known_keys import KnownKeys
 
 BODY = {"model": "org/tiny", "messages": [{"role": "user", "content": "hi"}], "stream": True, "resumable": True}
 OWNER, OTHER = new_key_text(secrets.token_bytes), new_key_text(secrets.token_bytes)
 FINISHED = Finished("stop", Usage(10, 2, 4))
 
 
-class TwoKeys(NoAccounts):
-    async def recognise(self, offered):
-        if offered.text not in (OWNER.text, OTHER.text):
-            raise UnknownKey("This is not a key of this node.")
-        return ClientKey(offered.id, "app", 0, KeyLimits())
-
-
 @pytest.fixture
 def services(services):
     made, runner, shelf = services
-    return replace(made, accounts=TwoKeys()), runner, shelf
+    return replace(made, accounts=KnownKeys(OWNER, OTHER)), runner, shelf
 
 
 def bearer(key):
